@@ -1,0 +1,153 @@
+//! A subsystem's link to the broker: its own session, in process.
+//!
+//! What goes over a link is judged, stored, fanned out and delivered like anything from a socket;
+//! only the bytes of the wire are saved.
+
+use bytes::Bytes;
+
+/// Quality of service of MQTT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Qos {
+    /// At most once.
+    #[default]
+    AtMostOnce = 0,
+    /// At least once.
+    AtLeastOnce = 1,
+    /// Exactly once.
+    ExactlyOnce = 2,
+}
+
+/// One message, to publish or delivered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Message {
+    /// The whole topic, root included.
+    pub topic: String,
+    /// The payload.
+    pub payload: Bytes,
+    /// To publish: the quality asked for. Delivered: the quality it comes with.
+    pub qos: Qos,
+    /// To publish: keep it. Delivered: it was kept (an answer to a subscribe).
+    pub retain: bool,
+    /// MQTT 5 response topic.
+    pub response_topic: Option<String>,
+    /// MQTT 5 correlation data.
+    pub correlation_data: Option<Bytes>,
+    /// MQTT 5 content type.
+    pub content_type: Option<String>,
+    /// MQTT 5 message expiry, seconds from now.
+    pub expiry_s: Option<u32>,
+    /// MQTT 5 user properties, in order.
+    pub user: Vec<(String, String)>,
+    /// The principal that may read this whatever its role says: "a requester always sees its own
+    /// replies and tasks". Only the daemon's own links may set it.
+    pub audience: Option<String>,
+}
+
+/// A message on its way to a link's owner. Not acknowledged until [`Link::ack`] says so when the
+/// subscription asked for manual acknowledgement.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What was published.
+    pub message: Message,
+    /// Names the delivery to [`Link::ack`].
+    pub token: u64,
+    /// The principal that published it.
+    pub from: std::sync::Arc<str>,
+}
+
+/// Why a publish was not taken.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Refused {
+    /// Dotted code of the contract.
+    pub code: &'static str,
+    /// For a person.
+    pub message: String,
+}
+
+/// How a subscription wants its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// Taking a message from [`Link::recv`] acknowledges it.
+    OnReceive,
+    /// [`Link::ack`] does; until then the message stays in the session's queue.
+    ByHand,
+}
+
+/// A session of the broker, held in process. Dropping it disconnects; the session stays while
+/// deliveries are unacknowledged and a link of the same name can attach again.
+pub struct Link {
+    sender: Sender,
+    deliveries: tokio::sync::mpsc::Receiver<Delivery>,
+}
+
+/// The publishing half of a [`Link`]; clone it into tasks.
+#[derive(Clone)]
+pub struct Sender {}
+
+impl Link {
+    /// The publishing half.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+    /// Subscribes; retained messages follow. A filter wider than the role is trimmed at delivery.
+    ///
+    /// # Errors
+    /// When nothing under the filter is readable, or it is not a filter.
+    pub async fn subscribe(
+        &self,
+        filter: &str,
+        qos: Qos,
+        acknowledge: Acknowledge,
+    ) -> Result<(), Refused> {
+        let _ = (filter, qos, acknowledge);
+        Ok(())
+    }
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, filter: &str) {
+        let _ = filter;
+    }
+    /// The next message; `None` when the broker is gone.
+    pub async fn recv(&mut self) -> Option<Delivery> {
+        self.deliveries.recv().await
+    }
+    /// The message is safe elsewhere (or not wanted): the session may forget it.
+    pub fn ack(&self, token: u64) {
+        let _ = token;
+    }
+}
+
+impl Sender {
+    /// Publishes without waiting, in order. The intake is bounded: QoS 0 is dropped (and counted)
+    /// when the broker is that far behind.
+    pub fn post(&self, message: Message) {
+        let _ = message;
+    }
+    /// Publishes and waits for the PUBACK: the message is safe.
+    ///
+    /// # Errors
+    /// When the broker refuses it.
+    pub async fn publish(&self, message: Message) -> Result<(), Refused> {
+        let _ = message;
+        Ok(())
+    }
+}
+
+impl Message {
+    /// A QoS 0 message: metrics, logs.
+    pub fn new(topic: String, payload: impl Into<Bytes>) -> Message {
+        Message { topic, payload: payload.into(), ..Message::default() }
+    }
+    /// With at-least-once delivery: events, replies.
+    pub fn at_least_once(mut self) -> Message {
+        self.qos = Qos::AtLeastOnce;
+        self
+    }
+    /// Retained with QoS 1: info, status, state, task.
+    pub fn retained(mut self) -> Message {
+        self.qos = Qos::AtLeastOnce;
+        self.retain = true;
+        self
+    }
+}

@@ -1,0 +1,1 @@
+//! The composition root: storage, broker, gate and the subsystems, in start order.

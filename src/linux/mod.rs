@@ -1,0 +1,1 @@
+//! The kernel's interfaces, one file each. The only room with `unsafe`, ioctl, netlink and /proc.

@@ -1,0 +1,12 @@
+//! The frame every subsystem hangs in: a [`Machine`] decides, [`drive`] loops, a [`Spec`] says how to
+//! (re)build it, the [`Scope`] is all it is given, the supervisor rebuilds what fails.
+
+mod machine;
+mod scope;
+mod spec;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use machine::{Event, Machine, Wake, drive};
+pub use scope::{Health, Scope};
+pub use spec::{BoxError, BoxFuture, Restart, Spec};
