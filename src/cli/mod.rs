@@ -1,6 +1,23 @@
 //! The command line: an MQTT client, nothing else.
 
+mod args;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::daemon;
+
 /// Parses the arguments and runs what they ask for.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let line = args::CommandLine::parse();
+    match line.deed {
+        args::Deed::Run { config, record_reboot } => {
+            daemon::run(daemon::Options { config, record_reboot })
+        }
+        other => {
+            eprintln!("maestro: {other:?} is not built yet ({:?})", line.target);
+            ExitCode::FAILURE
+        }
+    }
 }
