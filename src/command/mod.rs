@@ -1,9 +1,26 @@
 //! The gate every command passes, and the ledger of what became of it.
+//!
+//! ```text
+//!   publish to cmd/<subsystem>/<verb>
+//!        | broker: role and class allow it; PUBACK held back
+//!        v
+//!      Gate -> request (payload -> arguments) -> ledger (seen before? expired? room?)
+//!        |        refused: reply, PUBACK with the reason
+//!        v
+//!      storage: the record, committed (change, danger)
+//!        |
+//!        +--> PUBACK --> Call -> the subsystem -> Answer -> record -> reply, task/<id>
+//! ```
+
+mod answer;
+mod desk;
+mod registry;
 
 use serde_json::{Map, Value};
-use tokio::sync::oneshot;
 
-use crate::contract;
+pub use answer::{Answer, Outcome};
+pub use desk::{Desk, Parts};
+pub use registry::Registry;
 
 /// A command that passed the gate: recorded (change, danger), to be carried out and answered.
 #[derive(Debug)]
@@ -22,18 +39,13 @@ pub struct Call {
     pub answer: Answer,
 }
 
-/// The way back from a [`Call`].
-#[derive(Debug)]
-pub struct Answer {
-    #[expect(dead_code, reason = "skeleton")]
-    tx: oneshot::Sender<Outcome>,
-}
-
-/// How a command ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// Done; the result, a JSON object.
-    Succeeded(Value),
-    /// Not done.
-    Failed(contract::Error),
+impl Call {
+    /// The arguments as the verb's own type.
+    ///
+    /// # Errors
+    /// `command.malformed` naming the field; give it to [`Answer::fail`].
+    pub fn arguments<T: serde::de::DeserializeOwned>(&self) -> Result<T, crate::contract::Error> {
+        serde_json::from_value(Value::Object(self.args.clone()))
+            .map_err(|e| crate::contract::Error::new("command.malformed", e.to_string()))
+    }
 }
