@@ -3,7 +3,7 @@
 mod principal;
 pub mod wire;
 
-pub use principal::Principal;
+pub use principal::{Bridged, Principal};
 
 use std::sync::Arc;
 
