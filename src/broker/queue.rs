@@ -1,0 +1,179 @@
+//! What waits for one session: bounded in count and bytes, with a policy. Every drop is counted.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::message::{Message, Now};
+use crate::bus::Qos;
+
+/// What gives way when a queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// The oldest message leaves.
+    #[default]
+    Oldest,
+    /// The new message does not enter.
+    Newest,
+}
+
+/// The bounds of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) count: usize,
+    pub(crate) bytes: usize,
+    pub(crate) policy: Policy,
+}
+
+/// One message that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) message: Arc<Message>,
+    /// The quality it will be delivered with.
+    pub(crate) qos: Qos,
+    /// It goes out with the RETAIN flag.
+    pub(crate) retain: bool,
+    /// It may have been sent before: by an earlier connection, or an earlier process.
+    pub(crate) dup: bool,
+    /// The identifiers of the subscriptions it matched.
+    pub(crate) identifiers: Identifiers,
+    /// Its number in the session: the order, the packet identifier, the row. 0 for QoS 0.
+    pub(crate) seq: u64,
+}
+
+/// Subscription identifiers; nearly always none or one.
+pub(crate) type Identifiers = Vec<u32>;
+
+/// First in, first out.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    bounds: Bounds,
+}
+
+impl Queue {
+    pub(crate) fn new(bounds: Bounds) -> Queue {
+        Queue { waiting: VecDeque::new(), bytes: 0, bounds }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes a message in; returns those that had to give way, the new one perhaps among them.
+    pub(crate) fn push(&mut self, waiting: Waiting) -> Vec<Waiting> {
+        let mut dropped = Vec::new();
+        let weight = waiting.message.weight();
+        while self.waiting.len() + 1 > self.bounds.count
+            || self.bytes + weight > self.bounds.bytes && !self.waiting.is_empty()
+            || weight > self.bounds.bytes
+        {
+            if self.bounds.policy == Policy::Newest || weight > self.bounds.bytes {
+                dropped.push(waiting);
+                return dropped;
+            }
+            match self.pop() {
+                Some(oldest) => dropped.push(oldest),
+                None => {
+                    dropped.push(waiting);
+                    return dropped;
+                }
+            }
+        }
+        self.bytes += weight;
+        self.waiting.push_back(waiting);
+        dropped
+    }
+
+    /// Puts back what was sent but never acknowledged, before everything else, in its order.
+    /// These were inside the bounds when they came.
+    pub(crate) fn put_back(&mut self, unacknowledged: impl DoubleEndedIterator<Item = Waiting>) {
+        for waiting in unacknowledged.rev() {
+            self.bytes += waiting.message.weight();
+            self.waiting.push_front(waiting);
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        self.bytes -= waiting.message.weight();
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new(); // an empty queue weighs nothing
+        }
+        Some(waiting)
+    }
+
+    /// Whether the first message expired, so that it can be popped and told.
+    pub(crate) fn first_expired(&self, now: Now) -> bool {
+        self.waiting.front().is_some_and(|first| first.message.expired(now))
+    }
+
+    /// Everything that waits, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn message(seq: u64, size: usize) -> Waiting {
+        let message = Message {
+            topic: "t".into(),
+            payload: Bytes::from(vec![0; size]),
+            qos: Qos::AtLeastOnce,
+            properties: Box::default(),
+            expires: None,
+            from: "test".into(),
+            audience: None,
+        };
+        Waiting {
+            message: Arc::new(message),
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            dup: false,
+            identifiers: Vec::new(),
+            seq,
+        }
+    }
+
+    fn numbers(waiting: impl IntoIterator<Item = Waiting>) -> Vec<u64> {
+        waiting.into_iter().map(|waiting| waiting.seq).collect()
+    }
+
+    #[test]
+    fn a_full_queue_gives_way_as_its_policy_says() {
+        let bounds = Bounds { count: 2, bytes: 10_000, policy: Policy::Oldest };
+        let mut queue = Queue::new(bounds);
+        let dropped: Vec<u64> = (1..=4).flat_map(|seq| numbers(queue.push(message(seq, 1)))).collect();
+        assert_eq!(dropped, [1, 2]);
+        let mut queue = Queue::new(Bounds { policy: Policy::Newest, ..bounds });
+        let dropped: Vec<u64> = (1..=4).flat_map(|seq| numbers(queue.push(message(seq, 1)))).collect();
+        assert_eq!(dropped, [3, 4]);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_a_message_too_large_for_the_queue_drops_only_itself() {
+        let mut queue = Queue::new(Bounds { count: 100, bytes: 1000, policy: Policy::Oldest });
+        queue.push(message(1, 400));
+        queue.push(message(2, 400));
+        assert_eq!(numbers(queue.push(message(3, 400))), [1]);
+        assert_eq!(numbers(queue.push(message(4, 5000))), [4]);
+        assert_eq!(numbers(std::iter::from_fn(|| queue.pop())), [2, 3]);
+        assert_eq!(queue.bytes, 0);
+    }
+
+    #[test]
+    fn what_was_sent_and_not_acknowledged_comes_first_again() {
+        let mut queue = Queue::new(Bounds { count: 2, bytes: 1000, policy: Policy::Oldest });
+        queue.push(message(3, 1));
+        queue.put_back([message(1, 1), message(2, 1)].into_iter());
+        assert_eq!(numbers(std::iter::from_fn(|| queue.pop())), [1, 2, 3]);
+    }
+}

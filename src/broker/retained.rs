@@ -1,0 +1,150 @@
+//! The last message of each topic that was published with RETAIN: bounded, in topic order.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::message::{Message, Now};
+
+/// The bounds of the whole store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) count: usize,
+    pub(crate) bytes: usize,
+}
+
+/// All retained messages.
+#[derive(Debug)]
+pub(crate) struct Retained {
+    topics: BTreeMap<Arc<str>, Arc<Message>>,
+    bytes: usize,
+    bounds: Bounds,
+}
+
+impl Retained {
+    pub(crate) fn new(bounds: Bounds) -> Retained {
+        Retained { topics: BTreeMap::new(), bytes: 0, bounds }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Whether a message of this weight may be kept for this topic. Asked before anything is sent to
+    /// anyone, so that a refusal has no effects.
+    pub(crate) fn has_room(&self, topic: &str, weight: usize) -> bool {
+        let (count, bytes) = match self.topics.get(topic) {
+            Some(old) => (self.topics.len(), self.bytes - old.weight() + weight),
+            None => (self.topics.len() + 1, self.bytes + weight),
+        };
+        count <= self.bounds.count && bytes <= self.bounds.bytes
+    }
+
+    /// Keeps it as the last message of its topic; an empty payload clears the topic (§3.3.1.3).
+    /// False when nothing changed: there was nothing to clear.
+    pub(crate) fn keep(&mut self, message: Arc<Message>) -> bool {
+        if message.payload.is_empty() {
+            return self.clear(&message.topic);
+        }
+        self.bytes += message.weight();
+        if let Some(old) = self.topics.insert(message.topic.clone(), message) {
+            self.bytes -= old.weight();
+        }
+        true
+    }
+
+    /// Clears a topic; false when there was nothing.
+    pub(crate) fn clear(&mut self, topic: &str) -> bool {
+        match self.topics.remove(topic) {
+            Some(old) => {
+                self.bytes -= old.weight();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The messages a filter matches, in topic order.
+    pub(crate) fn matching(&self, filter: &str, now: Now) -> Vec<Arc<Message>> {
+        let wildcard = filter.find(['+', '#']);
+        let Some(wildcard) = wildcard else {
+            return self.topics.get(filter).filter(|kept| !kept.expired(now)).cloned().into_iter().collect();
+        };
+        // `a/b/#` also matches `a/b`: the literal part without its last slash begins the range.
+        let literal = filter[..wildcard].trim_end_matches('/');
+        self.topics
+            .range::<str, _>((Bound::Included(literal), Bound::Unbounded))
+            .take_while(|(topic, _)| topic.starts_with(literal))
+            .filter(|(topic, kept)| crate::topic::matches(filter, topic) && !kept.expired(now))
+            .map(|(_, kept)| kept.clone())
+            .collect()
+    }
+
+    /// Topics whose message has expired.
+    pub(crate) fn expired(&self, now: Now) -> Vec<Arc<str>> {
+        let expired = self.topics.iter().filter(|(_, kept)| kept.expired(now));
+        expired.map(|(topic, _)| topic.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Qos;
+    use crate::service::testing::at;
+    use bytes::Bytes;
+    use std::time::UNIX_EPOCH;
+
+    fn message(topic: &str, payload: &'static str) -> Arc<Message> {
+        Arc::new(Message {
+            topic: topic.into(),
+            payload: Bytes::from_static(payload.as_bytes()),
+            qos: Qos::AtLeastOnce,
+            properties: Box::default(),
+            expires: None,
+            from: "test".into(),
+            audience: None,
+        })
+    }
+
+    fn store(topics: &[&str]) -> Retained {
+        let mut retained = Retained::new(Bounds { count: 100, bytes: 10_000 });
+        for topic in topics {
+            assert!(retained.keep(message(topic, "x")));
+        }
+        retained
+    }
+
+    fn found(retained: &Retained, filter: &str) -> Vec<String> {
+        let now = Now { at: at(0), wall: UNIX_EPOCH };
+        retained.matching(filter, now).iter().map(|kept| kept.topic.to_string()).collect()
+    }
+
+    #[test]
+    fn a_wildcard_finds_its_topics_in_order() {
+        let retained = store(&["a", "a/b", "a/b/c", "ab", "b", "$SYS/x", "/a"]);
+        assert_eq!(found(&retained, "a/#"), ["a", "a/b", "a/b/c"]);
+        assert_eq!(found(&retained, "a/+"), ["a/b"]);
+        assert_eq!(found(&retained, "#"), ["/a", "a", "a/b", "a/b/c", "ab", "b"]);
+        assert_eq!(found(&retained, "/+"), ["/a"]);
+        assert_eq!(found(&retained, "$SYS/#"), ["$SYS/x"]);
+        assert_eq!(found(&retained, "a/b"), ["a/b"]);
+    }
+
+    #[test]
+    fn an_empty_payload_clears_and_gives_the_room_back() {
+        let mut retained = store(&["a"]);
+        assert!(retained.keep(message("a", "")));
+        assert!(!retained.keep(message("a", "")));
+        assert_eq!((retained.len(), retained.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_full_store_still_takes_a_new_value_for_a_topic_it_has() {
+        let mut retained = Retained::new(Bounds { count: 1, bytes: 10_000 });
+        retained.keep(message("a", "x"));
+        assert!(retained.has_room("a", 100));
+        assert!(!retained.has_room("b", 100));
+        assert!(!retained.has_room("a", 20_000));
+    }
+}
