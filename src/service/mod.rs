@@ -4,9 +4,11 @@
 mod machine;
 mod scope;
 mod spec;
+mod stamp;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use machine::{Event, Machine, Wake, drive};
 pub use scope::{Health, Scope};
 pub use spec::{BoxError, BoxFuture, Restart, Spec};
+pub use stamp::{Stamp, Stamper, rfc3339};

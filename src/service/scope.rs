@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::Stamper;
 use crate::{bus, command, config, contract, storage, topic};
 
 /// The world of one subsystem. Dropping it ends what the subsystem holds on the bus.
@@ -19,6 +20,8 @@ pub struct Scope {
     pub config: Arc<config::Config>,
     /// The root of the topic tree.
     pub root: topic::Root,
+    /// Stamps every message the subsystem makes: `time`, `boot`, `seq` come last.
+    pub stamper: Stamper,
     /// Where the subsystem says how it is; published on `status/<subsystem>`.
     pub health: Health,
     /// Cancelled when the daemon goes down.

@@ -1,0 +1,111 @@
+//! The door for everyone in the same process: operations queue up here, and the broker's loop is woken.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::{mpsc, oneshot};
+
+use super::identity;
+use super::principal::Principal;
+use super::slots::Key;
+use crate::bus::{Delivery, Message, Qos, Refused};
+use crate::{contract, storage};
+
+/// Names a link; never reused.
+pub(crate) type LinkId = u64;
+/// Names a wait for the disk or the gate; never reused.
+pub(crate) type Ticket = u64;
+/// Where the answer of an operation goes.
+pub(crate) type Reply = oneshot::Sender<Result<(), Refused>>;
+
+/// Operations that may wait. What does not fit is QoS 0 and dropped, or the poster's own doing.
+const LONGEST: usize = 16_384;
+
+/// Something for the broker to do.
+#[derive(Debug)]
+pub(crate) enum Op {
+    /// A link begins: its session is taken up or made.
+    Attach { link: LinkId, principal: Principal, deliveries: mpsc::UnboundedSender<Delivery> },
+    /// The link's owner is gone.
+    Detach { link: LinkId },
+    /// Publish; without a reply nobody waits for the acknowledgement.
+    Publish { link: LinkId, message: Box<Message>, reply: Option<Reply> },
+    /// Subscribe; retained messages follow.
+    Subscribe { link: LinkId, filter: String, qos: Qos, reply: Reply },
+    /// End a subscription.
+    Unsubscribe { link: LinkId, filter: String },
+    /// A delivery is safe with the link's owner.
+    Acknowledge { link: LinkId, token: u64 },
+    /// The gate decided.
+    Released { ticket: Ticket, verdict: Result<(), contract::Error> },
+    /// The storage writer committed, or could not.
+    Stored { ticket: Ticket, result: Result<(), storage::Unsafe> },
+    /// A password was checked.
+    Verified { connection: Key, verdict: identity::Verdict },
+    /// The daemon goes down.
+    Stop,
+}
+
+/// The queue of operations and the bell.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    queue: Mutex<VecDeque<Op>>,
+    bell: EventFd,
+    rung: AtomicBool,
+    links: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Intake {
+    pub(crate) fn new() -> nix::Result<Arc<Intake>> {
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Arc::new(Intake {
+            queue: Mutex::default(),
+            bell,
+            rung: AtomicBool::new(false),
+            links: AtomicU64::new(1),
+            dropped: AtomicU64::new(0),
+        }))
+    }
+
+    /// A number for a new link.
+    pub(crate) fn next_link(&self) -> LinkId {
+        self.links.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Puts an operation in and rings once per turn of the loop.
+    pub(crate) fn push(&self, op: Op) {
+        {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if queue.len() >= LONGEST && matches!(op, Op::Publish { reply: None, .. }) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            queue.push_back(op);
+        }
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            let _ = self.bell.write(1); // full means it rings already
+        }
+    }
+
+    /// Takes everything out, and lets the bell ring again.
+    pub(crate) fn take(&self, into: &mut VecDeque<Op>) {
+        if self.rung.swap(false, Ordering::AcqRel) {
+            let _ = self.bell.read(); // empty means nobody rang
+        }
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *queue, into);
+    }
+
+    /// Posts that were dropped because the broker was too far behind.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// What the loop waits on.
+    pub(crate) fn bell(&self) -> &EventFd {
+        &self.bell
+    }
+}
