@@ -1,6 +1,10 @@
 //! The command line: an MQTT client, nothing else.
 
+mod address;
 mod args;
+mod arguments;
+mod paint;
+mod stream;
 
 use std::process::ExitCode;
 
