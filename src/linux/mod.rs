@@ -1,4 +1,13 @@
 //! The kernel's interfaces, one file each. The only room with `unsafe`, ioctl, netlink and /proc.
 
 pub mod boot;
+pub mod diskstats;
+pub mod loadavg;
+pub mod meminfo;
+pub mod mount;
+pub mod netdev;
+pub mod proc;
 pub mod reboot;
+pub mod stat;
+pub mod thermal;
+pub mod usage;
