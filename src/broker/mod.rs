@@ -1,5 +1,6 @@
 //! MQTT 3.1.1 and 5.0.
 
+pub mod acl;
 mod principal;
 pub mod wire;
 

@@ -7,17 +7,21 @@
 //! ```
 //! `topics/README.md` tells how an entry is written. A wrong entry fails the build with its file and line.
 
+mod arguments;
 mod error;
 mod kind;
 mod nearest;
 mod role;
 mod spec;
+mod types;
 
+pub use arguments::arguments;
 pub use error::Error;
 pub use kind::{Bridged, KINDS, Kept, Kind, Rules};
 pub use nearest::nearest;
 pub use role::{Class, Role};
 pub use spec::{ErrorSpec, Example, Level, TopicSpec, Verb};
+pub use types::{TYPES, Type, type_named};
 
 use crate::topic::Root;
 

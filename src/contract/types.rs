@@ -1,0 +1,86 @@
+//! Every message type, once: its name on the bus and the Rust type it is.
+//!
+//! A type in `topics/*.toml` that is not here, or the reverse, fails `tests/contract.rs`.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+
+/// A message type as the contract sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Type {
+    /// `<subsystem>.<Type>`.
+    pub name: &'static str,
+    /// Its keys, as they stand in JSON, in order; none if it is not a plain struct.
+    pub keys: fn() -> &'static [&'static str],
+    /// Its JSON Schema; the doc comments of its fields are the descriptions.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Decodes and encodes again.
+    pub round_trip: fn(&[u8]) -> Result<Vec<u8>, String>,
+}
+
+impl Type {
+    const fn of<T: Serialize + DeserializeOwned + JsonSchema>(name: &'static str) -> Type {
+        Type { name, keys: keys::<T>, schema: T::json_schema, round_trip: round_trip::<T> }
+    }
+}
+
+/// Every message type there is, by name.
+pub static TYPES: &[Type] = &[Type::of::<super::Error>("contract.Error")];
+
+/// One message type.
+pub fn type_named(name: &str) -> Option<&'static Type> {
+    TYPES.iter().find(|known| known.name == name)
+}
+
+fn round_trip<T: Serialize + DeserializeOwned>(json: &[u8]) -> Result<Vec<u8>, String> {
+    let value: T = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+    serde_json::to_vec(&value).map_err(|e| e.to_string())
+}
+
+/// The keys of a struct as serde knows them, without a value of it: a deserializer is handed the list
+/// before it is asked for anything, and stops there.
+pub(super) fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut keys: &'static [&'static str] = &[];
+    let _ = T::deserialize(Keys(&mut keys)); // always stops
+    keys
+}
+
+struct Keys<'k>(&'k mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Keys<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("only the keys are asked for"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_struct_are_known_without_a_value() {
+        assert_eq!(
+            keys::<crate::contract::Error>(),
+            ["code", "message", "field", "hint", "retryable", "cause"]
+        );
+        assert!(keys::<Vec<u8>>().is_empty());
+    }
+}
