@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::{Decode, Reader, Secret, Size, Span};
 use crate::contract::Role;
 
 /// One entry of `bridges:`.
@@ -11,7 +12,7 @@ pub struct Config {
     /// Names it on topics and in its principal `bridge:<name>`; unique.
     pub name: String,
     /// `mqtts://host[:8883]`, or `mqtt://host[:1883]` without TLS.
-    pub url: String,
+    pub url: Url,
     /// PEM file with the authorities the cloud's certificate is checked against; the system's
     /// when absent.
     pub ca: Option<PathBuf>,
@@ -22,7 +23,7 @@ pub struct Config {
     /// User name for the cloud, where a certificate is not enough.
     pub username: Option<String>,
     /// Its password.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// First level(s) of the cloud's topics: `<prefix>/<gateway id>/<tail>`.
     pub prefix: String,
     /// What the cloud may do here; verbs of class danger need more, see `unsigned`.
@@ -47,7 +48,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             name: "cloud".into(),
-            url: String::new(),
+            url: Url::default(),
             ca: None,
             cert: None,
             key: None,
@@ -152,4 +153,188 @@ pub enum Keep {
     /// Every message, in order.
     #[default]
     Queue,
+}
+
+/// Where the cloud's broker is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Url {
+    /// `mqtts://`: over TLS; `mqtt://`: not.
+    pub tls: bool,
+    /// Name or address, without brackets.
+    pub host: String,
+    /// 8883 or 1883 when not written.
+    pub port: u16,
+}
+
+impl std::str::FromStr for Url {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Url, String> {
+        let wrong = |what: &str| format!("{what}; write it as mqtts://host:8883");
+        let (scheme, rest) = text.split_once("://").ok_or(wrong("not a URL"))?;
+        let (tls, port) = match scheme {
+            "mqtts" | "ssl" => (true, 8883),
+            "mqtt" | "tcp" => (false, 1883),
+            _ => return Err(wrong("only mqtts:// and mqtt:// are spoken")),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains('@') {
+            return Err(
+                "credentials do not belong into the URL; use username: and password:".into()
+            );
+        }
+        let (host, after) = match rest.strip_prefix('[') {
+            Some(v6) => v6.split_once(']').ok_or(wrong("`]` is missing"))?,
+            None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
+        };
+        if host.is_empty() || host.contains(['/', '?', '#', ' ']) {
+            return Err(wrong("the host is missing or not a name"));
+        }
+        let port = match after.strip_prefix(':') {
+            Some(port) => port.parse().map_err(|_| wrong("the port is not one"))?,
+            None if after.is_empty() => port,
+            None => return Err(wrong("not a URL")),
+        };
+        if port == 0 {
+            return Err(wrong("the port is not one"));
+        }
+        Ok(Url { tls, host: host.to_owned(), port })
+    }
+}
+
+impl std::fmt::Display for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl Decode for Config {
+    fn decode(from: &Reader<'_>) -> Option<Config> {
+        let mut f = from.fields()?;
+        let name: Option<String> = f.required("name");
+        let url: Option<Url> = f.required("url");
+        let d = Config::default();
+        let seconds = |low, high| Span(Duration::from_secs(low))..=Span(Duration::from_secs(high));
+        let config = Config {
+            ca: f.optional("ca"),
+            cert: f.optional("cert"),
+            key: f.optional("key"),
+            username: f.optional("username"),
+            password: f.optional("password"),
+            prefix: f.or("prefix", d.prefix),
+            role: f.or("role", d.role),
+            unsigned: f.or("unsigned", d.unsigned),
+            queue: f.or("queue", d.queue),
+            // 18 h is what 16 bits of seconds can say (MQTT 5 §3.1.2.10)
+            keepalive: f.within("keepalive", seconds(5, 64_800), Span(d.keepalive)).0,
+            client_id: f.optional("client_id"),
+            backoff: f.or("backoff", d.backoff),
+            defaults: f.or("defaults", d.defaults),
+            rules: f.or("rules", d.rules),
+            name: name.clone().unwrap_or_default(),
+            url: url.clone().unwrap_or_default(),
+        };
+        for later in ["credential", "budget", "spread", "groups", "proxy"] {
+            f.not_built(later);
+        }
+        f.end();
+        config.check(from, name.is_some() && url.is_some())
+    }
+}
+
+impl Config {
+    /// What only several settings together can get wrong.
+    fn check(self, from: &Reader<'_>, named: bool) -> Option<Config> {
+        if self.cert.is_some() != self.key.is_some() {
+            from.error("`cert` and `key` go together");
+        }
+        if named && !self.url.tls && (self.ca.is_some() || self.cert.is_some()) {
+            from.error("certificates need TLS: write the URL as mqtts://");
+        }
+        if named && (self.name.is_empty() || self.name.contains(['/', '+', '#', '\0'])) {
+            from.error("`name` must be one level of a topic, without / + #");
+        }
+        if self.prefix.contains(['+', '#', '\0']) || self.prefix.starts_with('/') {
+            from.error("`prefix` must be the beginning of a topic, without + #");
+        }
+        named.then_some(self)
+    }
+}
+
+impl Decode for Url {
+    fn decode(from: &Reader<'_>) -> Option<Url> {
+        from.parsed()
+    }
+}
+
+impl Decode for Rule {
+    fn decode(from: &Reader<'_>) -> Option<Rule> {
+        let mut f = from.fields()?;
+        let rule = Rule {
+            direction: f.or("direction", Direction::Out),
+            local: f.required("local").unwrap_or_default(),
+            remote: f.optional("remote"),
+            absolute: f.or("absolute", false),
+            keep: f.or("keep", Keep::Queue),
+            qos: f.take("qos").and_then(|qos| qos.word(&[("0", 0), ("1", 1)])),
+        };
+        f.end();
+        if rule.absolute && rule.remote.is_none() {
+            from.error("`absolute` needs `remote`, the whole topic at the cloud");
+        }
+        (!rule.local.is_empty()).then_some(rule)
+    }
+}
+
+impl Decode for Direction {
+    fn decode(from: &Reader<'_>) -> Option<Direction> {
+        from.word(&[("out", Direction::Out), ("in", Direction::In), ("both", Direction::Both)])
+    }
+}
+
+impl Decode for Keep {
+    fn decode(from: &Reader<'_>) -> Option<Keep> {
+        from.word(&[("latest", Keep::Latest), ("queue", Keep::Queue)])
+    }
+}
+
+impl Decode for Policy {
+    fn decode(from: &Reader<'_>) -> Option<Policy> {
+        from.word(&[("oldest", Policy::Oldest), ("newest", Policy::Newest)])
+    }
+}
+
+impl Decode for Queue {
+    fn decode(from: &Reader<'_>) -> Option<Queue> {
+        let mut f = from.fields()?;
+        let d = Queue::default();
+        let size = Size(64 << 10)..=Size(1 << 40);
+        let age = Span(Duration::from_secs(1))..=Span(Duration::from_secs(3650 * 86_400));
+        let queue = Queue {
+            max_size: f.within("max_size", size, Size(d.max_size)).0,
+            max_count: f.within("max_count", 1..=100_000_000, d.max_count),
+            max_age: f.within("max_age", age, Span(d.max_age)).0,
+            policy: f.or("policy", d.policy),
+        };
+        f.end();
+        Some(queue)
+    }
+}
+
+impl Decode for Backoff {
+    fn decode(from: &Reader<'_>) -> Option<Backoff> {
+        let mut f = from.fields()?;
+        let d = Backoff::default();
+        let range = Span(Duration::from_millis(10))..=Span(Duration::from_secs(86_400));
+        let min = f.within("min", range.clone(), Span(d.min)).0;
+        let max = f.within("max", range, Span(d.max.max(min))).0;
+        f.end();
+        if min > max {
+            from.error("`min` is longer than `max`");
+        }
+        Some(Backoff { min: min.min(max), max })
+    }
 }

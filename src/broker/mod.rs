@@ -1,6 +1,7 @@
 //! MQTT 3.1.1 and 5.0.
 
 pub mod acl;
+pub mod config;
 mod principal;
 pub mod wire;
 

@@ -1,5 +1,7 @@
 //! Measures the box and says it on the bus.
 
+pub mod config;
+
 use crate::service::{Restart, Spec};
 
 /// How to (re)build the subsystem.

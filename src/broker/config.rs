@@ -1,0 +1,268 @@
+//! `broker:` in the configuration: where it listens, who may come, how much anyone may use.
+//!
+//! ```yaml
+//! broker:
+//!   listeners:
+//!     - unix: /run/maestro/mqtt.sock
+//!     - tcp: 127.0.0.1:1883
+//!       max_role: app
+//!   users: /etc/maestro/users
+//!   acl:
+//!     - {principal: user:bob, allow: read, filter: maestro/log/#}
+//!     - {role: app, deny: write, filter: sensors/#}
+//!   limits: {max_packet_size: 1MiB, max_connections: 1000}
+//! ```
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::acl::{Access, Effect, Rule, Who};
+use crate::config::{Decode, Reader, Size, Span};
+use crate::contract::Role;
+use crate::topic;
+
+/// The broker's section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where it listens, in the order of the file.
+    pub listeners: Vec<Listener>,
+    /// The password file; need not exist.
+    pub users: Option<PathBuf>,
+    /// Rules beyond the roles.
+    pub acl: Vec<Rule>,
+    /// What nobody may exceed.
+    pub limits: Limits,
+}
+
+/// One place to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub on: Address,
+    /// No session on this listener has a higher role, whoever it is.
+    pub max_role: Role,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A Unix stream socket.
+    Unix(PathBuf),
+    /// TCP.
+    Tcp(SocketAddr),
+}
+
+/// What nobody may exceed, so that no client can stop the daemon or another client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// MQTT 5 §3.2.2.3.6 Maximum Packet Size, bytes, after CONNECT.
+    pub max_packet_size: Size,
+    /// Bytes of the first packet, before anyone is known.
+    pub max_connect_size: Size,
+    /// From accept to a whole CONNECT.
+    pub connect_timeout: Duration,
+    /// Connections in all.
+    pub max_connections: u32,
+    /// Connections of one uid (one address for TCP from elsewhere).
+    pub max_connections_per_uid: u32,
+    /// Subscriptions of one session.
+    pub max_subscriptions: u32,
+    /// Retained messages in all.
+    pub max_retained: u32,
+    /// Bytes of retained messages in all.
+    pub max_retained_size: Size,
+    /// MQTT 5 §3.2.2.3.3 Receive Maximum: unacknowledged QoS 1 and 2 publishes, each way.
+    pub max_inflight: u16,
+    /// Messages waiting for one session.
+    pub max_queued: u32,
+    /// Bytes waiting for one session.
+    pub max_queued_size: Size,
+    /// Persistent sessions in all.
+    pub max_sessions: u32,
+    /// MQTT 5 §3.1.2.11.2: a session that nobody resumes is forgotten after at most this.
+    pub max_session_expiry: Duration,
+    /// MQTT 5 §3.2.2.3.8 Topic Alias Maximum, of one connection.
+    pub max_topic_alias: u16,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_packet_size: Size(1 << 20),
+            max_connect_size: Size(16 << 10), // client id, will and password, with room to spare
+            connect_timeout: Duration::from_secs(10),
+            max_connections: 1000,
+            max_connections_per_uid: 500,
+            max_subscriptions: 1000,
+            max_retained: 20_000,
+            max_retained_size: Size(16 << 20),
+            max_inflight: 100,
+            max_queued: 10_000,
+            max_queued_size: Size(8 << 20),
+            max_sessions: 1000,
+            max_session_expiry: 30 * DAY,
+            max_topic_alias: 16,
+        }
+    }
+}
+
+impl Listener {
+    /// A Unix socket where everyone is who the kernel says.
+    pub fn unix(path: impl Into<PathBuf>) -> Listener {
+        Listener { on: Address::Unix(path.into()), max_role: Role::Admin }
+    }
+
+    /// TCP, where nobody is more than operator unless the file says so.
+    pub fn tcp(address: SocketAddr) -> Listener {
+        Listener { on: Address::Tcp(address), max_role: Role::Operator }
+    }
+}
+
+impl Config {
+    /// What holds without a file: one Unix socket, MQTT's port on loopback.
+    pub fn new(socket: PathBuf, users: Option<PathBuf>) -> Config {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 1883));
+        Config {
+            listeners: vec![Listener::unix(socket), Listener::tcp(loopback)],
+            users,
+            acl: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Reads the section over its defaults.
+    pub fn decode(from: &Reader<'_>, default: Config) -> Option<Config> {
+        let mut fields = from.fields()?;
+        let listeners = match fields.take("listeners") {
+            Some(list) => Some(list.items()?.iter().filter_map(listener).collect()),
+            None => None,
+        };
+        let config = Config {
+            listeners: listeners.unwrap_or(default.listeners),
+            users: fields.optional("users").or(default.users),
+            acl: fields.or("acl", default.acl),
+            limits: fields.or("limits", default.limits),
+        };
+        fields.end();
+        Some(config)
+    }
+}
+
+/// A listener that can be opened by this version; the others are told and left out.
+fn listener(from: &Reader<'_>) -> Option<Listener> {
+    let mut fields = from.fields()?;
+    let unix = fields.take("unix");
+    let tcp = fields.take("tcp");
+    let later = [fields.take("tls"), fields.take("ws"), fields.take("wss")];
+    let max_role = fields.optional("max_role");
+    let tls_only = ["cert", "key", "client_ca"].map(|key| fields.take(key));
+    let kinds = [&unix, &tcp].into_iter().chain(&later).flatten().count();
+    if kinds != 1 {
+        from.error_with_hint(
+            format!("a listener is exactly one of unix, tcp, tls, ws, wss; this one is {kinds}"),
+            "- tcp: 127.0.0.1:1883",
+        );
+    }
+    for reader in later.iter().flatten() {
+        reader.warning("is not built yet; nothing listens there");
+    }
+    if later.iter().all(Option::is_none) {
+        for reader in tls_only.iter().flatten() {
+            reader.error("belongs to a listener of kind tls or wss");
+        }
+    }
+    fields.end();
+    if kinds != 1 {
+        return None;
+    }
+    let listener = match (unix, tcp) {
+        (Some(path), _) => Listener::unix(PathBuf::decode(&path)?),
+        (None, Some(address)) => Listener::tcp(SocketAddr::decode(&address)?),
+        (None, None) => return None,
+    };
+    Some(Listener { max_role: max_role.unwrap_or(listener.max_role), ..listener })
+}
+
+impl Decode for Rule {
+    fn decode(from: &Reader<'_>) -> Option<Rule> {
+        let mut fields = from.fields()?;
+        let principal = fields.optional("principal").map(Who::Principal);
+        let role = fields.optional("role").map(Who::Role);
+        let allow = fields.optional("allow").map(|access| (Effect::Allow, access));
+        let deny = fields.optional("deny").map(|access| (Effect::Deny, access));
+        let filter: Option<String> = fields.required("filter");
+        fields.end();
+        if filter.as_deref().is_some_and(|filter| !topic::is_filter(filter)) {
+            from.error("`filter` is not a topic filter");
+            return None;
+        }
+        let (who, (effect, access)) = match (principal, role, allow, deny) {
+            (Some(who), None, Some(what), None)
+            | (Some(who), None, None, Some(what))
+            | (None, Some(who), Some(what), None)
+            | (None, Some(who), None, Some(what)) => (who, what),
+            _ => {
+                let told = "a rule names one of principal, role and one of allow, deny";
+                from.error_with_hint(told, "{role: app, deny: write, filter: sensors/#}");
+                return None;
+            }
+        };
+        Some(Rule { who, effect, access, filter: filter? })
+    }
+}
+
+impl Decode for Access {
+    fn decode(from: &Reader<'_>) -> Option<Access> {
+        from.word(&[("read", Access::Read), ("write", Access::Write)])
+    }
+}
+
+impl Decode for Limits {
+    fn decode(from: &Reader<'_>) -> Option<Limits> {
+        const KIB: u64 = 1 << 10;
+        const GIB: u64 = 1 << 30;
+        let size = |low, high| Size(low)..=Size(high);
+        let mut f = from.fields()?;
+        let span = |f: &mut crate::config::Fields<'_>, key, low, high, default: Duration| {
+            f.within(key, Span(low)..=Span(high), Span(default)).0
+        };
+        let d = Limits::default();
+        let second = Duration::from_secs(1);
+        let limits = Limits {
+            // 256 MiB - 1 is the largest remaining length that MQTT can say (§2.1.4)
+            max_packet_size: f.within("max_packet_size", size(KIB, GIB / 4), d.max_packet_size),
+            max_connect_size: f.within("max_connect_size", size(256, GIB / 4), d.max_connect_size),
+            connect_timeout: span(&mut f, "connect_timeout", second, DAY, d.connect_timeout),
+            max_connections: f.within("max_connections", 1..=1_000_000, d.max_connections),
+            max_connections_per_uid: f.within(
+                "max_connections_per_uid",
+                1..=1_000_000,
+                d.max_connections_per_uid,
+            ),
+            max_subscriptions: f.within("max_subscriptions", 1..=1_000_000, d.max_subscriptions),
+            max_retained: f.within("max_retained", 1000..=10_000_000, d.max_retained),
+            max_retained_size: f.within(
+                "max_retained_size",
+                size(KIB * KIB, 4 * GIB),
+                d.max_retained_size,
+            ),
+            max_inflight: f.within("max_inflight", 1..=65_535, d.max_inflight),
+            max_queued: f.within("max_queued", 1..=10_000_000, d.max_queued),
+            max_queued_size: f.within("max_queued_size", size(KIB, 4 * GIB), d.max_queued_size),
+            max_sessions: f.within("max_sessions", 1..=1_000_000, d.max_sessions),
+            max_session_expiry: span(
+                &mut f,
+                "max_session_expiry",
+                Duration::ZERO,
+                49_000 * DAY,
+                d.max_session_expiry,
+            ),
+            max_topic_alias: f.within("max_topic_alias", 0..=65_535, d.max_topic_alias),
+        };
+        f.end();
+        Some(limits)
+    }
+}
