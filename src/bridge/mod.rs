@@ -6,6 +6,8 @@
 //! ```
 
 pub mod config;
+pub mod queue;
+pub mod rule;
 
 pub use config::Config;
 
