@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-#[path = "src/contract/compile.rs"]
+#[path = "src/contract/compile/mod.rs"]
 mod compile;
 
 fn main() {
     println!("cargo::rerun-if-changed=topics");
-    println!("cargo::rerun-if-changed=src/contract/compile.rs");
+    println!("cargo::rerun-if-changed=src/contract/compile");
     let mut files: Vec<_> = std::fs::read_dir("topics")
         .expect("topics/ is beside build.rs")
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
@@ -18,8 +18,9 @@ fn main() {
     files.sort();
     let mut sources = Vec::new();
     for path in files {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        sources.push((name, std::fs::read_to_string(&path).expect("topics/*.toml is readable")));
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("topics/*.toml is readable");
+        sources.push(compile::Source { stem, text });
     }
     match compile::compile(&sources) {
         Ok(tables) => {

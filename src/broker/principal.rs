@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::contract::Role;
 
+const DAEMON: &str = "maestro:";
+
 /// An identity the broker has established.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
@@ -11,6 +13,8 @@ pub struct Principal {
     pub name: String,
     /// What it may do, the listener's `max_role` already applied.
     pub role: Role,
+    /// The listener's `max_role`: no rule of `broker.acl` gives more than this role has.
+    pub max_role: Role,
     /// Its own `app/<name>` if it is one.
     pub app: Option<String>,
     /// The kernel's uid where the transport knows it.
@@ -27,14 +31,27 @@ pub struct Bridged {
 }
 
 impl Principal {
+    /// A principal of this role and no more, without an app or a uid.
+    pub fn new(name: impl Into<String>, role: Role) -> Principal {
+        Principal { name: name.into(), role, max_role: role, app: None, uid: None, bridge: None }
+    }
+
+    /// A link of the daemon's own, `maestro:<name>`.
+    pub fn daemon(name: &str) -> Principal {
+        Principal::new(format!("{DAEMON}{name}"), Role::Admin)
+    }
+
+    /// Whether it is a link of the daemon's own: it alone publishes the daemon's classes. The prefix
+    /// is given by [`Principal::daemon`] only; users, apps and bridges carry prefixes of their own.
+    pub fn is_daemon(&self) -> bool {
+        self.name.starts_with(DAEMON)
+    }
+
     /// The session of the bridge `name`.
     pub fn bridge(name: &str, role: Role, unsigned: Vec<String>) -> Principal {
         Principal {
-            name: format!("bridge:{name}"),
-            role,
-            app: None,
-            uid: None,
             bridge: Some(Arc::new(Bridged { unsigned })),
+            ..Principal::new(format!("bridge:{name}"), role)
         }
     }
 }

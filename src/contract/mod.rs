@@ -8,6 +8,8 @@
 //! `topics/README.md` tells how an entry is written. A wrong entry fails the build with its file and line.
 
 mod arguments;
+#[cfg(test)]
+mod compile;
 mod error;
 mod kind;
 mod nearest;

@@ -15,6 +15,8 @@ pub struct TopicSpec {
     pub kind: Kind,
     /// The file that tells of it.
     pub subsystem: &'static str,
+    /// The least role that reads it; its audience does so whatever its role.
+    pub role: Role,
     /// Name of the payload's type in [`super::TYPES`]; `text` and `any` are not JSON of ours.
     pub payload: &'static str,
     /// What a message on it means.
@@ -61,6 +63,8 @@ pub struct Verb {
     pub result: &'static str,
     /// The longest it may run before it is `timed_out`.
     pub timeout: Duration,
+    /// Whether it can say what it would do and not do it. A dry run is of class read.
+    pub dry_run: bool,
     /// Whether a bridge brings it in by default.
     pub remote: bool,
     /// What it does.
