@@ -6,6 +6,7 @@
 //! ```
 
 pub mod config;
+pub mod envelope;
 pub mod queue;
 pub mod rule;
 
