@@ -6,6 +6,7 @@ pub mod loadavg;
 pub mod meminfo;
 pub mod mount;
 pub mod netdev;
+pub mod peer;
 pub mod proc;
 pub mod reboot;
 pub mod stat;
