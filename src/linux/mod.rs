@@ -8,6 +8,7 @@ pub mod mount;
 pub mod netdev;
 pub mod peer;
 pub mod proc;
+pub mod locks;
 pub mod reboot;
 pub mod stat;
 pub mod thermal;

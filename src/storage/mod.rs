@@ -7,35 +7,56 @@
 //!                                                      v
 //!                                                   one redb commit --> every waiter is told
 //! ```
+//!
+//! Reads see what is written at once, committed or not, and never wait for a sync. Trouble never ends
+//! the daemon (`status/storage` says it):
+//!
+//! | found | then |
+//! |---|---|
+//! | a corrupt file | set aside as `maestro.redb.corrupt-<n>`, a new store |
+//! | a directory that cannot be written, or is full, at the start | RAM; writes count as done; tried again |
+//! | a full disk later | what waits is told [`Unsafe`], stays in RAM, is tried again until it is on disk |
+//! | another process on the file | [`OpenError::InUse`] |
 
-use std::collections::BTreeMap;
+mod backend;
+mod disk;
+mod pending;
+mod place;
+mod shared;
+mod trouble;
+mod writer;
+
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::contract;
+use shared::Shared;
+use writer::Writer;
 
 /// Every table there is. The discriminant is on disk: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum Table {
     /// Facts about the box: random gateway id, last boot id.
-    Meta,
+    Meta = 0,
     /// Retained messages: topic -> message.
-    Retained,
+    Retained = 1,
     /// Persistent sessions: client id -> session with its subscriptions.
-    Session,
+    Session = 2,
     /// Queued messages of persistent sessions.
-    Queue,
+    Queue = 3,
     /// The command ledger: sequence -> record.
-    Ledger,
+    Ledger = 4,
     /// The last configuration that loaded: its name -> its bytes.
-    Config,
+    Config = 5,
 }
 
-/// How long a write may wait for company before it is committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long a write may wait for company before it is committed. In order: the nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Window {
     /// A client's QoS 1 or 2, a command record: 5 ms.
     Promise,
@@ -85,7 +106,7 @@ impl Batch {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Unsafe {
-    /// `storage.full`, `storage.read_only`, `storage.failed`.
+    /// `storage.full`, `storage.read_only`, `storage.busy`, `storage.failed`.
     pub code: &'static str,
     /// For a person.
     pub message: String,
@@ -94,7 +115,7 @@ pub struct Unsafe {
 /// How the store is, for `status/storage`; told only when it changes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
-    /// Why it works only in part (`storage.full`, `storage.read_only`, `storage.set_aside`, ..);
+    /// Why it works only in part (`storage.full`, `storage.read_only`, `storage.corrupt`, ..);
     /// `None`: everything works.
     pub trouble: Option<contract::Error>,
 }
@@ -128,85 +149,112 @@ pub enum OpenError {
     Thread(#[source] std::io::Error),
 }
 
-/// A handle on the store. Cheap to clone; reads never block the writer.
+/// A handle on the store. Cheap to clone; reads never wait for the writer. When the last handle is
+/// dropped, the store is shut down.
 #[derive(Clone)]
 pub struct Store {
-    rows: Arc<Mutex<Rows>>,
-    status: watch::Receiver<Status>,
+    shared: Arc<Shared>,
+    owner: Arc<Owner>,
 }
 
-type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+/// Ends the writer with the last handle.
+struct Owner {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Store {
     /// Opens (or makes) `maestro.redb` in the state directory and starts the writer.
     ///
     /// A corrupt file is set aside, a directory that cannot be written leaves the store in RAM: both
-    /// are told by [`Store::status`].
+    /// are told by [`Store::status`]. A panic of the writer ends the process.
     ///
     /// # Errors
     /// When another process holds the file.
     pub fn open(directory: &Path) -> Result<Store, OpenError> {
-        let _ = directory;
-        Ok(Store::in_memory())
+        let shared = Arc::new(Shared::default());
+        let writer = Writer::open(shared.clone(), directory)?;
+        let thread = std::thread::Builder::new()
+            .name("storage".to_owned())
+            .stack_size(512 * 1024) // redb's recursion is the depth of its tree
+            .spawn(move || writer.run_or_abort())
+            .map_err(OpenError::Thread)?;
+        Ok(Store::new(shared, Some(thread)))
     }
     /// A store without a file, for tests: every write is told at once.
     pub fn in_memory() -> Store {
-        Store { rows: Arc::default(), status: watch::channel(Status::default()).1 }
+        Store::new(Arc::new(Shared::in_memory()), None)
+    }
+    fn new(shared: Arc<Shared>, thread: Option<JoinHandle<()>>) -> Store {
+        let owner = Owner { shared: shared.clone(), thread: Mutex::new(thread) };
+        Store { shared, owner: Arc::new(owner) }
     }
     /// How the store is, now and when it changes.
     pub fn status(&self) -> watch::Receiver<Status> {
-        self.status.clone()
+        self.shared.status.subscribe()
     }
     /// What the store has done so far.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.shared.counters()
     }
     /// Commits what is pending, closes the file and ends the writer; blocks until done. For the
     /// end of the daemon: later writes are refused.
-    pub fn shutdown(&self) {}
+    pub fn shutdown(&self) {
+        self.owner.shutdown();
+    }
     /// Commits everything pending now, whatever its window.
-    pub async fn flush(&self) {}
-    fn rows(&self) -> std::sync::MutexGuard<'_, Rows> {
-        self.rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    ///
+    /// # Errors
+    /// When the disk did not take it.
+    pub async fn flush(&self) -> Result<(), Unsafe> {
+        let (tx, rx) = oneshot::channel();
+        let told = Box::new(move |result| drop(tx.send(result)));
+        self.shared.write(Batch::default(), shared::Due::Now, told);
+        rx.await.unwrap_or_else(|_| Err(trouble::closed()))
     }
     /// The value as last written, committed or not.
     pub fn read(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
-        self.rows().get(&(table, key.to_vec())).cloned()
+        self.shared.read(table, key)
     }
     /// Every row as last written, in key order.
     pub fn scan(&self, table: Table, each: &mut dyn FnMut(&[u8], &[u8])) {
-        for ((at, key), value) in self.rows().iter() {
-            if *at == table {
-                each(key, value);
-            }
-        }
+        self.shared.scan(table, each);
     }
-    /// Writes; `told` runs on the writer's thread after the commit (or its failure) and must not wait.
+    /// Writes. `told` runs after the commit (or its failure) on the writer's thread, or at once on
+    /// this one while the disk is in trouble; it must not wait.
     pub fn write(
         &self,
         batch: Batch,
         window: Window,
         told: impl FnOnce(Result<(), Unsafe>) + Send + 'static,
     ) {
-        let _ = window;
-        for (table, key, value) in batch.writes {
-            match value {
-                Some(value) => self.rows().insert((table, key), value),
-                None => self.rows().remove(&(table, key)),
-            };
-        }
-        told(Ok(()));
+        self.shared.write(batch, shared::Due::At(window), Box::new(told));
     }
     /// Writes, and waits until it is on disk.
     ///
     /// # Errors
     /// When the disk did not take it.
     pub async fn commit(&self, batch: Batch, window: Window) -> Result<(), Unsafe> {
-        let (tx, rx) = tokio::sync::oneshot::channel();
+        let (tx, rx) = oneshot::channel();
         self.write(batch, window, move |result| drop(tx.send(result)));
-        rx.await.unwrap_or(Err(Unsafe {
-            code: "storage.failed",
-            message: "the store is closed".to_owned(),
-        }))
+        rx.await.unwrap_or_else(|_| Err(trouble::closed()))
+    }
+}
+
+impl Owner {
+    fn shutdown(&self) {
+        self.shared.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join(); // a panic of the writer has ended the process before
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shutdown();
     }
 }

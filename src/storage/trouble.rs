@@ -1,0 +1,73 @@
+//! What is wrong with the disk, in the contract's words.
+
+use std::io;
+use std::path::Path;
+
+use super::Unsafe;
+use super::disk::Fault;
+use crate::contract;
+
+/// The disk's answer to opening or writing the file.
+pub(super) fn of_io(path: &Path, e: &io::Error) -> contract::Error {
+    let path = path.display();
+    let (code, message, hint) = match e.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+            "storage.full",
+            format!("the disk has no room for {path}; running on from RAM"),
+            "free space on the disk of the state directory",
+        ),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => (
+            "storage.read_only",
+            format!("{path} cannot be written ({e}); running on from RAM"),
+            "make the state directory writable for the daemon's user, or set state_dir",
+        ),
+        _ => (
+            "storage.failed",
+            format!("{path} does not work ({e}); running on from RAM"),
+            "look at the kernel's messages about this disk",
+        ),
+    };
+    contract::Error::new(code, message).hint(hint).retryable()
+}
+
+pub(super) fn of_fault(path: &Path, fault: &Fault) -> contract::Error {
+    match fault {
+        Fault::Io(e) => of_io(path, e),
+        Fault::Corrupt(_) => {
+            contract::Error::new("storage.failed", format!("{}: {fault}", path.display()))
+        }
+    }
+}
+
+/// A corrupt file lay in the way.
+pub(super) fn set_aside(aside: &Path, fault: &Fault) -> contract::Error {
+    let message = format!("{fault}; it is set aside as {}, the store began anew", aside.display());
+    contract::Error::new("storage.corrupt", message)
+        .hint("retained messages, sessions and command records from before are gone")
+}
+
+/// For those who wait.
+pub(super) fn as_unsafe(cause: &contract::Error) -> Unsafe {
+    let code = match cause.code.as_str() {
+        "storage.full" => "storage.full",
+        "storage.read_only" => "storage.read_only",
+        _ => "storage.failed",
+    };
+    Unsafe { code, message: cause.message.clone() }
+}
+
+/// The writer is behind by more than the store may hold in RAM.
+pub(super) fn behind(cause: Option<&contract::Error>) -> Unsafe {
+    cause.map_or_else(
+        || Unsafe {
+            code: "storage.busy",
+            message: "the disk is too slow for what is written".to_owned(),
+        },
+        as_unsafe,
+    )
+}
+
+/// The daemon is going down.
+pub(super) fn closed() -> Unsafe {
+    Unsafe { code: "storage.failed", message: "the store is closed".to_owned() }
+}
