@@ -3,12 +3,12 @@
 pub mod boot;
 pub mod diskstats;
 pub mod loadavg;
+pub mod locks;
 pub mod meminfo;
 pub mod mount;
 pub mod netdev;
 pub mod peer;
 pub mod proc;
-pub mod locks;
 pub mod reboot;
 pub mod stat;
 pub mod thermal;

@@ -15,7 +15,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use redb::StorageBackend;
 
-const PAGE_BYTES: u64 = 4096;
+const PAGE: usize = 4096;
+const PAGE_BYTES: u64 = PAGE as u64;
 
 /// What went to the kernel since the daemon started.
 #[derive(Debug, Default)]
@@ -90,7 +91,7 @@ impl Overlay {
         if let Some(page) = ram.pages.get(&number) {
             return Ok(page.clone());
         }
-        let mut page = vec![0; PAGE_BYTES as usize];
+        let mut page = vec![0; PAGE];
         let mut filled = 0;
         while filled < page.len() {
             match self.base.read_at(&mut page[filled..], number * PAGE_BYTES + filled as u64)? {

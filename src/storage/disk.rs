@@ -1,6 +1,7 @@
 //! The rows as redb keeps them: one tree, because every further tree costs each commit its own pages.
 
 use std::any::Any;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -49,6 +50,13 @@ impl Disk {
             Ok(Disk { db })
         })
     }
+    /// Closes the file in good order, as far as it is one.
+    pub(super) fn close(self) {
+        let closed = guarded(|| Ok(self.db.close()?));
+        if let Err(fault) = closed {
+            tracing::debug!(%fault, "store was not closed in good order");
+        }
+    }
     pub(super) fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         guarded(|| {
             let txn = self.db.begin_read()?;
@@ -74,7 +82,13 @@ impl Disk {
         })?;
         let Some(mut rows) = opened else { return Ok(()) };
         // guarded row by row, so that a panic in `each` stays the caller's
-        while let Some((key, value)) = guarded(|| Ok(rows.next().transpose()?))? {
+        let mut next = || {
+            let row = rows.next().transpose()?;
+            // a corrupt page shows here, inside the guard, not below
+            let _ = row.as_ref().map(|(key, value)| (key.value().len(), value.value().len()));
+            Ok(row)
+        };
+        while let Some((key, value)) = guarded(&mut next)? {
             each(key.value(), value.value());
         }
         Ok(())
@@ -129,12 +143,10 @@ impl Disk {
 fn guarded<T>(deed: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(deed)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(redb::Error::Io(e))) => Err(match e.kind() {
-            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
-                Fault::Corrupt(e.to_string())
-            }
-            _ => Fault::Io(e),
-        }),
+        Ok(Err(redb::Error::Io(e))) => {
+            let cut = [ErrorKind::InvalidData, ErrorKind::UnexpectedEof].contains(&e.kind());
+            Err(if cut { Fault::Corrupt(e.to_string()) } else { Fault::Io(e) })
+        }
         Ok(Err(redb::Error::PreviousIo)) => {
             Err(Fault::Io(std::io::Error::other("an earlier write failed")))
         }

@@ -1,6 +1,9 @@
 //! What is wrong with the disk, in the contract's words.
 
-use std::io;
+use std::io::{
+    self,
+    ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull},
+};
 use std::path::Path;
 
 use super::Unsafe;
@@ -10,22 +13,24 @@ use crate::contract;
 /// The disk's answer to opening or writing the file.
 pub(super) fn of_io(path: &Path, e: &io::Error) -> contract::Error {
     let path = path.display();
-    let (code, message, hint) = match e.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+    let (code, message, hint) = if [StorageFull, QuotaExceeded].contains(&e.kind()) {
+        (
             "storage.full",
             format!("the disk has no room for {path}; running on from RAM"),
             "free space on the disk of the state directory",
-        ),
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => (
+        )
+    } else if [ReadOnlyFilesystem, PermissionDenied].contains(&e.kind()) {
+        (
             "storage.read_only",
             format!("{path} cannot be written ({e}); running on from RAM"),
             "make the state directory writable for the daemon's user, or set state_dir",
-        ),
-        _ => (
+        )
+    } else {
+        (
             "storage.failed",
             format!("{path} does not work ({e}); running on from RAM"),
             "look at the kernel's messages about this disk",
-        ),
+        )
     };
     contract::Error::new(code, message).hint(hint).retryable()
 }

@@ -179,8 +179,8 @@ impl Writer {
         }
         let mode = state.mode.clone();
         drop(state);
-        tell(waiters, &Err(trouble::as_unsafe(&cause)));
         self.put_off(&cause, mode);
+        tell(waiters, &Err(trouble::as_unsafe(&cause)));
         if let Err(e) = self.reopen() {
             tracing::error!(error = %e, "store cannot be opened again");
         }
@@ -238,7 +238,7 @@ impl Writer {
         if let Some(mut disk) = disk {
             loop {
                 match Arc::try_unwrap(disk) {
-                    Ok(last) => break drop(last),
+                    Ok(last) => break last.close(),
                     Err(shared) => disk = shared,
                 }
                 std::thread::sleep(Duration::from_millis(1));
