@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|
 //! | `info`, `status`, `state` | yes | 1 | observer | out, latest |
 //! | `desired` | yes | 1 | operator | in |
-//! | `cmd` | never | 1 | observer: what it may send itself | in |
+//! | `cmd` | never | 1 | operator | in |
 //! | `reply` | no | 1 | its requester, operator | out, queue (own) |
 //! | `task` | yes | 1 | its requester, operator | out, latest (own) |
 //! | `event` | no | 1 | observer | out, queue |

@@ -64,6 +64,24 @@ pub fn overlaps(one: &str, other: &str) -> bool {
     }
 }
 
+/// Whether every topic that `inner` matches is matched by `outer` (no `$share`). Does not allocate.
+pub fn covers(outer: &str, inner: &str) -> bool {
+    if inner.starts_with('$') && outer.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut given = inner.split('/');
+    for level in outer.split('/') {
+        match (level, given.next()) {
+            ("#", _) => return true,
+            (_, Some("#")) => return false,
+            ("+", Some(_)) => {}
+            (word, Some(found)) if word == found => {}
+            (_, _) => return false,
+        }
+    }
+    given.next().is_none()
+}
+
 /// A subscription that a group of clients shares: `$share/<group>/<filter>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shared<'f> {
@@ -188,6 +206,19 @@ mod tests {
             prop_assume!(is_filter(&one) && is_filter(&other));
             if matches(&one, &topic) && matches(&other, &topic) {
                 prop_assert!(overlaps(&one, &other));
+            }
+        }
+
+        #[test]
+        fn what_is_covered_matches_too(
+            outer in "[$]?(a|b|[+])(/(a|b|[+])){0,3}(/#)?",
+            inner in "[$]?(a|b|[+])(/(a|b|[+])){0,3}(/#)?",
+            topic in "[$]?[ab](/[ab]){0,4}",
+        ) {
+            prop_assume!(is_filter(&outer) && is_filter(&inner));
+            if covers(&outer, &inner) {
+                prop_assert!(overlaps(&outer, &inner));
+                prop_assert!(!matches(&inner, &topic) || matches(&outer, &topic));
             }
         }
 

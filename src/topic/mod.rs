@@ -14,7 +14,7 @@ mod name;
 mod root;
 mod tail;
 
-pub use filter::{Shared, is_filter, is_name, matches, overlaps};
-pub use name::{decode, encode};
+pub use filter::{Shared, covers, is_filter, is_name, matches, overlaps};
+pub use name::{decode, encode, is_spelled};
 pub use root::Root;
 pub use tail::Topic;

@@ -52,6 +52,22 @@ pub fn decode(level: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(name).ok().map(Cow::Owned)
 }
 
+/// Whether `level` is what [`encode`] writes for `name`. Does not allocate.
+pub fn is_spelled(level: &str, name: &str) -> bool {
+    if name.is_empty() {
+        return level == "%";
+    }
+    let mut rest = level.bytes();
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'A' + value - 10 };
+    let each = name.bytes().all(|byte| {
+        if plain(byte) {
+            return rest.next() == Some(byte);
+        }
+        [b'%', digit(byte >> 4), digit(byte & 15)].iter().all(|wanted| rest.next() == Some(*wanted))
+    });
+    each && rest.next().is_none()
+}
+
 fn plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
@@ -105,6 +121,12 @@ mod tests {
             prop_assert!(crate::topic::is_name(&level) && !level.contains('/'));
             let read = decode(&level);
             prop_assert_eq!(read.as_deref(), Some(name.as_str()));
+        }
+
+        #[test]
+        fn a_level_is_spelled_for_one_name_only(name in ".{0,4}", other in ".{0,4}") {
+            prop_assert!(is_spelled(&encode(&name), &name));
+            prop_assert_eq!(is_spelled(&encode(&name), &other), name == other);
         }
 
         #[test]
