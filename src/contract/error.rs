@@ -11,7 +11,7 @@ pub struct Error {
     pub message: String,
     /// JSON Pointer to the offending field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
+    pub field: Option<Box<str>>,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -37,7 +37,7 @@ impl Error {
     }
     /// Names the field, as a JSON Pointer.
     pub fn at(mut self, field: impl Into<String>) -> Error {
-        self.field = Some(field.into());
+        self.field = Some(field.into().into_boxed_str());
         self
     }
     /// Says what to do.

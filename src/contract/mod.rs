@@ -7,6 +7,7 @@
 //! ```
 //! `topics/README.md` tells how an entry is written. A wrong entry fails the build with its file and line.
 
+pub mod api;
 mod arguments;
 #[cfg(test)]
 mod compile;
