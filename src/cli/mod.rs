@@ -3,7 +3,11 @@
 mod address;
 mod args;
 mod arguments;
+pub mod client;
+mod exit;
+mod packets;
 mod paint;
+mod password;
 mod stream;
 
 use std::process::ExitCode;

@@ -48,8 +48,7 @@ pub(super) fn new(name: &str) -> Result<String, Stop> {
 /// Asks on the terminal, whatever standard input is.
 fn ask(question: &str) -> Result<String, Stop> {
     let no_terminal = |_| Stop::usage("no terminal to ask on: give the password on standard input");
-    let mut tty =
-        File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
+    let mut tty = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
     tty.write_all(question.as_bytes())?;
     let quiet = Quiet::on(tty.try_clone()?)?;
     let line = line(&mut tty.try_clone()?);
