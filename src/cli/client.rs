@@ -93,10 +93,12 @@ pub struct Refusal {
 
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Trouble {
-        match error.kind() {
-            io::ErrorKind::Interrupted => Trouble::Interrupted,
-            io::ErrorKind::TimedOut => Trouble::Late,
-            _ => Trouble::Lost(error.to_string()),
+        if error.kind() == io::ErrorKind::Interrupted {
+            Trouble::Interrupted
+        } else if error.kind() == io::ErrorKind::TimedOut {
+            Trouble::Late
+        } else {
+            Trouble::Lost(error.to_string())
         }
     }
 }
@@ -125,9 +127,11 @@ impl Client {
     /// When nobody is there, or the login is refused.
     pub fn connect(options: &Options) -> Result<Client, Trouble> {
         let until = now() + options.patience;
-        let unreachable = |source: io::Error| match source.kind() {
-            io::ErrorKind::Interrupted => Trouble::Interrupted,
-            _ => Trouble::Unreachable { address: options.address.clone(), source },
+        let unreachable = |source: io::Error| {
+            if source.kind() == io::ErrorKind::Interrupted {
+                return Trouble::Interrupted;
+            }
+            Trouble::Unreachable { address: options.address.clone(), source }
         };
         let interrupt = options.interrupt.clone();
         let stream = Stream::connect(&options.address, &options.tls, until, interrupt);
@@ -193,7 +197,7 @@ impl Client {
             (Qos::AtLeastOnce, Some(id)) => self.answer(PacketType::PubAck, id),
             (Qos::ExactlyOnce, Some(id)) => {
                 self.answer(PacketType::PubRec, id)?;
-                self.write(&packets::acknowledge(PacketType::PubRel, id))?;
+                self.write(&packets::acknowledge(Packet::PubRel, id))?;
                 self.answer(PacketType::PubComp, id)
             }
             (Qos::AtMostOnce, _) | (_, None) => Ok(()),
@@ -241,12 +245,27 @@ impl Client {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
         self.last_sent = now();
         let until = self.last_sent + self.patience;
-        let Err(trouble) = self.stream.write_all(bytes, until) else { return Ok(()) };
-        // What the broker said before it hung up tells more than that it did.
-        match self.heard(now()) {
-            Err(told @ Trouble::Refused(_)) => Err(told),
-            Ok(_) | Err(_) => Err(trouble.into()),
+        let written = self.stream.write_all(bytes, until);
+        written.map_err(|trouble| match self.last_word() {
+            Some(refusal) => Trouble::Refused(refusal),
+            None => trouble.into(),
+        })
+    }
+
+    /// What the broker said before it hung up, which tells more than that it did.
+    fn last_word(&mut self) -> Option<Refusal> {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = self.stream.read(&mut chunk) {
+            self.input.extend_from_slice(&chunk[..count]);
         }
+        let mut rest = &self.input[..];
+        while let Ok(Some(frame)) = wire::frame(rest, usize::MAX) {
+            if let Ok(Packet::Disconnect(end)) = wire::decode(Version::V5, &frame) {
+                return Some(packets::farewell(&end));
+            }
+            rest = &rest[frame.size..];
+        }
+        None
     }
 
     fn next_id(&mut self) -> NonZeroU16 {
@@ -305,9 +324,10 @@ impl Client {
         let packet = wire::decode(Version::V5, &frame).map_err(malformed)?;
         packet.from_server().map_err(malformed)?;
         let (heard, size) = (Heard::of(&packet), frame.size);
-        let delivery = match packet {
-            Packet::Publish(publish) => Some(packets::message(&publish)),
-            _ => None,
+        let delivery = if let Packet::Publish(publish) = packet {
+            Some(packets::message(&publish))
+        } else {
+            None
         };
         self.input.drain(..size);
         self.take(&heard, delivery)?;
@@ -318,10 +338,10 @@ impl Client {
     fn take(&mut self, heard: &Heard, delivery: Option<Message>) -> Result<(), Trouble> {
         match heard {
             Heard::Published { qos: Qos::AtLeastOnce, id: Some(id) } => {
-                self.write(&packets::acknowledge(PacketType::PubAck, *id))?;
+                self.write(&packets::acknowledge(Packet::PubAck, *id))?;
             }
             Heard::Published { qos: Qos::ExactlyOnce, id: Some(id) } => {
-                self.write(&packets::acknowledge(PacketType::PubRec, *id))?;
+                self.write(&packets::acknowledge(Packet::PubRec, *id))?;
                 if self.half_received.contains(id) {
                     return Ok(());
                 }
@@ -329,7 +349,7 @@ impl Client {
             }
             Heard::Answer(answer) if answer.packet == PacketType::PubRel => {
                 self.half_received.retain(|id| *id != answer.id);
-                self.write(&packets::acknowledge(PacketType::PubComp, answer.id))?;
+                self.write(&packets::acknowledge(Packet::PubComp, answer.id))?;
             }
             Heard::Pong => self.pinged = None,
             Heard::Closed(refusal) => return Err(Trouble::Refused(refusal.clone())),

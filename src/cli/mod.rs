@@ -1,31 +1,120 @@
 //! The command line: an MQTT client, nothing else.
+//!
+//! ```text
+//!   args --> arguments, address, password     what is meant
+//!     |
+//!   session --> client --> stream             a blocking MQTT 5 client (packets: our own codec)
+//!     |
+//!   call, status, relay, api                  one file per page
+//!     |
+//!   paint --> terminal                        aligned for people, one JSON per line for programs
+//!   exit                                      one code per kind of end
+//! ```
+//! All that it shows and does goes over topics that any client can use; `run` starts the daemon, and
+//! `config check`, `user add` and `completions` work on files without one.
 
 mod address;
+mod api;
 mod args;
 mod arguments;
+mod call;
 pub mod client;
 mod exit;
 mod packets;
 mod paint;
 mod password;
+mod relay;
+mod reply;
+mod session;
+mod status;
 mod stream;
+mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use crate::daemon;
+use self::args::{CommandLine, Deed};
+use self::exit::{Exit, Stop};
+use self::session::Session;
+use self::terminal::{Reader, Terminal};
+use crate::config::paths::Surroundings;
+use crate::{config, daemon};
 
-/// Parses the arguments and runs what they ask for.
+/// Parses the arguments and does what they ask for.
 pub fn main() -> ExitCode {
-    let line = args::CommandLine::parse();
-    match line.deed {
-        args::Deed::Run { config, record_reboot } => {
-            daemon::run(daemon::Options { config, record_reboot })
-        }
-        other => {
-            eprintln!("maestro: {other:?} is not built yet ({:?})", line.target);
-            ExitCode::FAILURE
+    let line = CommandLine::parse();
+    if let Deed::Run { config, record_reboot } = line.deed {
+        return daemon::run(daemon::Options { config, record_reboot });
+    }
+    let reader = if line.target.json { Reader::Program } else { Reader::Person };
+    match perform(&line.deed, &line.target, Terminal::new(reader)) {
+        Ok(exit) => exit.into(),
+        Err(stop) => {
+            if let Some(told) = &stop.told {
+                terminal::complain(told);
+            }
+            stop.exit.into()
         }
     }
+}
+
+fn perform(deed: &Deed, target: &args::Target, terminal: Terminal) -> Result<Exit, Stop> {
+    let open = || Session::open(target);
+    match deed {
+        Deed::Run { .. } => Ok(Exit::Succeeded), // done by the caller
+        Deed::Status => status::run(&mut open()?, terminal),
+        Deed::Cmd(cmd) => call::run(cmd, &mut open()?, terminal),
+        Deed::Whoami => call::whoami(&mut open()?, terminal),
+        Deed::Pub(message) => relay::publish(message, &mut open()?.client),
+        Deed::Sub(sub) => relay::subscribe(sub, &mut open()?.client, terminal),
+        Deed::Api { page } => api::run(page.as_ref(), &mut open()?, terminal),
+        Deed::User(_) => Err(Stop::new(Exit::Failed, "not built yet")),
+        Deed::Config(args::Config::Check { file }) => check(file.as_deref(), terminal),
+        Deed::Completions { shell } => completions(*shell, terminal),
+    }
+}
+
+/// `maestro config check`: every problem with its place.
+fn check(file: Option<&std::path::Path>, terminal: Terminal) -> Result<Exit, Stop> {
+    let around = Surroundings::of_process();
+    let problems = match file {
+        Some(file) => config::check(file, &around),
+        None => config::read(&config::Sources::Search, &around).settle(&around, None).problems,
+    };
+    for problem in &problems {
+        terminal.print(match terminal.reader {
+            Reader::Person => format!("{problem}\n"),
+            Reader::Program => format!("{}\n", record(problem)),
+        })?;
+    }
+    let bad = problems.iter().any(|problem| problem.severity == config::Severity::Error);
+    Ok(if bad { Exit::Config } else { Exit::Succeeded })
+}
+
+fn record(problem: &config::Problem) -> serde_json::Value {
+    serde_json::json!({
+        "severity": match problem.severity {
+            config::Severity::Error => "error",
+            config::Severity::Warning => "warning",
+        },
+        "message": problem.message,
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "field": problem.path,
+        "hint": problem.hint,
+    })
+}
+
+fn completions(shell: args::Shell, terminal: Terminal) -> Result<Exit, Stop> {
+    use clap_complete::{generate, shells};
+    let (mut command, mut script) = (CommandLine::command(), Vec::new());
+    match shell {
+        args::Shell::Bash => generate(shells::Bash, &mut command, "maestro", &mut script),
+        args::Shell::Zsh => generate(shells::Zsh, &mut command, "maestro", &mut script),
+        args::Shell::Fish => generate(shells::Fish, &mut command, "maestro", &mut script),
+    }
+    terminal.print(script)?;
+    Ok(Exit::Succeeded)
 }

@@ -79,9 +79,7 @@ impl Heard {
                 refusal: worst(ack, packet.packet_type()),
             }),
             Packet::PingResp => Heard::Pong,
-            Packet::Disconnect(end) => {
-                Heard::Closed(Refusal { reason: end.reason, text: text(end.properties) })
-            }
+            Packet::Disconnect(end) => Heard::Closed(farewell(end)),
             Packet::Connect(_)
             | Packet::Subscribe(_)
             | Packet::Unsubscribe(_)
@@ -89,6 +87,11 @@ impl Heard {
             | Packet::Auth(_) => Heard::Other,
         }
     }
+}
+
+/// A DISCONNECT of the broker.
+pub(super) fn farewell(end: &Disconnect<'_>) -> Refusal {
+    Refusal { reason: end.reason, text: text(end.properties) }
 }
 
 fn text(properties: Properties<'_>) -> Option<String> {
@@ -189,15 +192,9 @@ pub(super) fn publish(
     encode_within(Version::V5, &packet, most_bytes, &mut out).ok().map(|()| out)
 }
 
-/// PUBACK, PUBREC, PUBREL or PUBCOMP.
-pub(super) fn acknowledge(packet: PacketType, id: NonZeroU16) -> Vec<u8> {
-    let ack = Ack::success(id);
-    bytes(&match packet {
-        PacketType::PubRec => Packet::PubRec(ack),
-        PacketType::PubRel => Packet::PubRel(ack),
-        PacketType::PubComp => Packet::PubComp(ack),
-        _ => Packet::PubAck(ack),
-    })
+/// A step of acknowledging: `of` is [`Packet::PubAck`] or its like.
+pub(super) fn acknowledge(of: fn(Ack<'static>) -> Packet<'static>, id: NonZeroU16) -> Vec<u8> {
+    bytes(&of(Ack::success(id)))
 }
 
 pub(super) fn ping() -> Vec<u8> {

@@ -54,6 +54,7 @@ impl Cell {
     }
     pub(super) fn print(&self, paint: Paint, out: &mut String) {
         let code = match (paint, self.style) {
+            _ if self.text.is_empty() => return,
             (Paint::Plain, _) | (Paint::Coloured, Style::Plain) => return out.push_str(&self.text),
             (Paint::Coloured, Style::Head) => "1",
             (Paint::Coloured, Style::Dim) => "2",
@@ -126,7 +127,9 @@ pub(super) fn document(value: &Value, indent: usize, paint: Paint) -> String {
         Value::Array(items) => {
             items.iter().map(|item| document(item, indent, paint)).collect::<String>()
         }
-        other => table(&[vec![Cell::plain(scalar(other))]], indent, paint),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            table(&[vec![Cell::plain(scalar(value))]], indent, paint)
+        }
     }
 }
 

@@ -18,10 +18,7 @@ const DELETE: u8 = 0x7F;
 pub(super) fn of_login(name: &str) -> Result<String, Stop> {
     match std::env::var("MAESTRO_PASSWORD") {
         Ok(password) => Ok(password),
-        Err(_) => ask(&format!("password of {name}: ")).map_err(|stop| match stop.exit {
-            Exit::Usage => Stop::usage("no terminal to ask on: set MAESTRO_PASSWORD"),
-            _ => stop,
-        }),
+        Err(_) => ask(&format!("password of {name}: "), "set MAESTRO_PASSWORD"),
     }
 }
 
@@ -29,8 +26,9 @@ pub(super) fn of_login(name: &str) -> Result<String, Stop> {
 pub(super) fn new(name: &str) -> Result<String, Stop> {
     let stdin = io::stdin();
     let password = if stdin.is_terminal() {
-        let first = ask(&format!("new password of {name}: "))?;
-        if ask("the same again: ")? != first {
+        let instead = "give the password on standard input";
+        let first = ask(&format!("new password of {name}: "), instead)?;
+        if ask("the same again: ", instead)? != first {
             return Err(Stop::usage("the two passwords differ: nothing was changed"));
         }
         first
@@ -45,9 +43,9 @@ pub(super) fn new(name: &str) -> Result<String, Stop> {
     Ok(password)
 }
 
-/// Asks on the terminal, whatever standard input is.
-fn ask(question: &str) -> Result<String, Stop> {
-    let no_terminal = |_| Stop::usage("no terminal to ask on: give the password on standard input");
+/// Asks on the terminal, whatever standard input is; where there is none, says what to do instead.
+fn ask(question: &str, instead: &str) -> Result<String, Stop> {
+    let no_terminal = |_| Stop::usage(format!("no terminal to ask on: {instead}"));
     let mut tty = File::options().read(true).write(true).open("/dev/tty").map_err(no_terminal)?;
     tty.write_all(question.as_bytes())?;
     let quiet = Quiet::on(tty.try_clone()?)?;
