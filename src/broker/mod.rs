@@ -2,7 +2,9 @@
 
 pub mod acl;
 pub mod config;
+pub mod identity;
 mod principal;
+pub mod users;
 pub mod wire;
 
 pub use principal::{Bridged, Principal};

@@ -1,5 +1,6 @@
 //! The kernel's interfaces, one file each. The only room with `unsafe`, ioctl, netlink and /proc.
 
+pub mod account;
 pub mod boot;
 pub mod diskstats;
 pub mod loadavg;
