@@ -31,7 +31,7 @@ impl<'a> Ack<'a> {
     ) -> Result<Ack<'a>, Malformed> {
         let mut ack = Ack::success(body.packet_identifier()?);
         if version == Version::V5 && !body.is_empty() {
-            ack.reason = Reason::of(body.byte()?, packet).ok_or(Malformed::ReasonCode)?;
+            ack.reason = Reason::read(body.byte()?, packet)?;
             if !body.is_empty() {
                 ack.properties = Properties::read(&mut body, Places::packet(packet))?;
             }

@@ -226,10 +226,9 @@ impl<'a> ConnAck<'a> {
         }
         let (session_present, code) = (flags == 1, body.byte()?);
         let reason = match version {
-            Version::V311 => Reason::of_return_code(code),
-            Version::V5 => Reason::of(code, PacketType::ConnAck),
+            Version::V311 => Reason::of_return_code(code).ok_or(Malformed::ConnAckReason)?,
+            Version::V5 => Reason::read(code, PacketType::ConnAck)?,
         };
-        let reason = reason.ok_or(Malformed::ReasonCode)?;
         if session_present && reason != Reason::Success {
             return Err(Malformed::SessionPresentWithError);
         }

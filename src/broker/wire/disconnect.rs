@@ -18,8 +18,7 @@ impl<'a> Disconnect<'a> {
     pub(super) fn decode(version: Version, mut body: Cursor<'a>) -> Result<Self, Malformed> {
         let mut disconnect = Disconnect { reason: Reason::Success, properties: Properties::NONE };
         if version == Version::V5 && !body.is_empty() {
-            disconnect.reason =
-                Reason::of(body.byte()?, PacketType::Disconnect).ok_or(Malformed::ReasonCode)?;
+            disconnect.reason = Reason::read(body.byte()?, PacketType::Disconnect)?;
             if !body.is_empty() {
                 disconnect.properties = Properties::read(&mut body, Places::DISCONNECT)?;
             }
@@ -56,7 +55,7 @@ impl<'a> Auth<'a> {
         if body.is_empty() {
             return Ok(Auth { reason: Reason::Success, properties: Properties::NONE });
         }
-        let reason = Reason::of(body.byte()?, PacketType::Auth).ok_or(Malformed::ReasonCode)?;
+        let reason = Reason::read(body.byte()?, PacketType::Auth)?;
         let properties = Properties::read(&mut body, Places::AUTH)?;
         body.finish()?;
         if properties.authentication_method().is_none() {

@@ -3,6 +3,10 @@
 //! A row names the reason code that MQTT 5.0 wants in the CONNACK or DISCONNECT, the statement of
 //! 5.0 and of 3.1.1 that was broken (a section number where the text has no numbered statement), and
 //! a sentence for the log. MQTT 3.1.1 knows no reason codes: there the connection is closed.
+//!
+//! Where 5.0 gives no code it goes by §1.2: what has the wrong form is malformed (0x81); what can be
+//! read but says what is not allowed is a protocol error (0x82). A topic with a wildcard in the wrong
+//! place has the wrong form: 0x8F and 0x90 are for topics that are "correctly formed" (§3.14.2.1).
 
 use super::{Reason, Version};
 
@@ -40,7 +44,7 @@ macro_rules! rules {
 rules! {
     // The fixed header.
     PacketType: MalformedPacket, "2.1.2", "2.2.1", "packet type is reserved";
-    HeaderFlags: MalformedPacket, "MQTT-2.1.3-1", "MQTT-2.2.2-1", "reserved bit of the fixed header is set";
+    HeaderFlags: MalformedPacket, "MQTT-2.1.3-1", "MQTT-2.2.2-2", "reserved bit of the fixed header is set";
     PubRelFlags: MalformedPacket, "MQTT-3.6.1-1", "MQTT-3.6.1-1", "fixed header of PUBREL is not 0x62";
     SubscribeFlags: MalformedPacket, "MQTT-3.8.1-1", "MQTT-3.8.1-1", "fixed header of SUBSCRIBE is not 0x82";
     UnsubscribeFlags: MalformedPacket, "MQTT-3.10.1-1", "MQTT-3.10.1-1", "fixed header of UNSUBSCRIBE is not 0xA2";
@@ -57,7 +61,16 @@ rules! {
     Utf8: MalformedPacket, "MQTT-1.5.4-1", "MQTT-1.5.3-1", "string is not UTF-8";
     NullCharacter: MalformedPacket, "MQTT-1.5.4-2", "MQTT-1.5.3-2", "string contains U+0000";
     PacketIdentifierZero: ProtocolError, "MQTT-2.2.1-3", "MQTT-2.3.1-1", "packet identifier is 0";
-    ReasonCode: MalformedPacket, "2.4", "3.2.2.3", "reason code is not one of this packet";
+    // Reason codes.
+    ConnAckReason: ProtocolError, "MQTT-3.2.2-8", "3.2.2.3", "reason code is not one of a CONNACK";
+    PubAckReason: ProtocolError, "MQTT-3.4.2-1", "3.4", "reason code is not one of a PUBACK";
+    PubRecReason: ProtocolError, "MQTT-3.5.2-1", "3.5", "reason code is not one of a PUBREC";
+    PubRelReason: ProtocolError, "MQTT-3.6.2-1", "3.6", "reason code is not one of a PUBREL";
+    PubCompReason: ProtocolError, "MQTT-3.7.2-1", "3.7", "reason code is not one of a PUBCOMP";
+    SubAckReason: ProtocolError, "MQTT-3.9.3-2", "MQTT-3.9.3-2", "reason code is not one of a SUBACK";
+    UnsubAckReason: ProtocolError, "MQTT-3.11.3-2", "3.11", "reason code is not one of an UNSUBACK";
+    DisconnectReason: ProtocolError, "MQTT-3.14.2-1", "3.14", "reason code is not one of a DISCONNECT";
+    AuthReason: ProtocolError, "MQTT-3.15.2-1", "2.2.1", "reason code is not one of an AUTH";
     // Properties.
     PropertyUnknown: MalformedPacket, "2.2.2.2", "2.2.2.2", "property does not exist";
     PropertyNotAllowed: MalformedPacket, "2.2.2.2", "2.2.2.2", "property does not belong to this packet";
@@ -66,7 +79,7 @@ rules! {
     PropertyZero: ProtocolError, "3.1.2.11", "3.1.2.11", "property has the value 0";
     SubscriptionIdentifierZero: ProtocolError, "3.8.2.1.2", "3.8.2.1.2", "subscription identifier is 0";
     TopicAliasZero: TopicAliasInvalid, "MQTT-3.3.2-8", "MQTT-3.3.2-8", "topic alias is 0";
-    ResponseTopic: ProtocolError, "MQTT-3.3.2-14", "MQTT-3.3.2-14", "response topic contains a wildcard";
+    ResponseTopic: MalformedPacket, "MQTT-3.3.2-14", "MQTT-3.3.2-14", "response topic is not a topic name";
     AuthenticationMethodMissing: ProtocolError, "3.1.2.11.10", "3.1.2.11.10", "authentication data without authentication method";
     AuthMethodMissing: ProtocolError, "3.15.2.2.2", "3.15.2.2.2", "AUTH without authentication method";
     // CONNECT and CONNACK.
@@ -82,7 +95,7 @@ rules! {
     ConnAckFlags: MalformedPacket, "MQTT-3.2.2-1", "3.2.2.1", "reserved acknowledge flag is set";
     SessionPresentWithError: ProtocolError, "MQTT-3.2.2-6", "MQTT-3.2.2-4", "session present in a refusal";
     // Topics.
-    TopicNameEmpty: ProtocolError, "MQTT-4.7.3-1", "MQTT-4.7.3-1", "topic name is empty";
+    TopicNameEmpty: MalformedPacket, "MQTT-4.7.3-1", "MQTT-4.7.3-1", "topic name is empty";
     TopicMissing: ProtocolError, "3.3.2.1", "MQTT-4.7.3-1", "PUBLISH has neither a topic nor an alias";
     TopicNameWildcard: MalformedPacket, "MQTT-3.3.2-2", "MQTT-3.3.2-2", "topic name contains a wildcard";
     TopicFilterEmpty: MalformedPacket, "MQTT-4.7.3-1", "MQTT-4.7.3-1", "topic filter is empty";
@@ -98,7 +111,6 @@ rules! {
     NoLocalOnShared: ProtocolError, "MQTT-3.8.3-4", "4.7.1", "no local on a shared subscription";
     UnsubscribeEmpty: ProtocolError, "MQTT-3.10.3-2", "MQTT-3.10.3-2", "UNSUBSCRIBE without a filter";
     SubAckEmpty: ProtocolError, "MQTT-3.8.4-6", "MQTT-3.8.4-5", "SUBACK without a reason code";
-    SubAckCode: MalformedPacket, "3.9.3", "MQTT-3.9.3-2", "return code of the SUBACK is reserved";
     UnsubAckEmpty: ProtocolError, "MQTT-3.11.3-1", "3.11.3", "UNSUBACK without a reason code";
     // Who may send what.
     ConnectExpected: ProtocolError, "MQTT-3.1.0-1", "MQTT-3.1.0-1", "first packet is not a CONNECT";

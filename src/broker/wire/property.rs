@@ -126,6 +126,7 @@ pub const TABLE: [Row; 27] = {
 };
 
 /// Where each identifier stands in the table; 0 is no identifier, so the first row is 1.
+#[expect(clippy::cast_possible_truncation, reason = "there are 27 rows")]
 const ROW_OF: [u8; 0x2B] = {
     let mut rows = [0; 0x2B];
     let mut at = 0;

@@ -1,7 +1,7 @@
 //! The reason codes of MQTT 5.0 (§2.4): one table says which packets carry which, and what a 3.1.1
 //! client is told instead.
 
-use super::{PacketType, packet_type::Places};
+use super::{Malformed, PacketType, packet_type::Places};
 
 /// One row of the table.
 struct Row {
@@ -92,6 +92,25 @@ impl Reason {
         let row = TABLE.binary_search_by_key(&code, |row| row.reason as u8).ok()?;
         let row = &TABLE[row];
         row.places.contains(Places::packet(packet)).then_some(row.reason)
+    }
+    pub(super) fn read(code: u8, packet: PacketType) -> Result<Reason, Malformed> {
+        Reason::of(code, packet).ok_or(match packet {
+            PacketType::PubAck => Malformed::PubAckReason,
+            PacketType::PubRec => Malformed::PubRecReason,
+            PacketType::PubRel => Malformed::PubRelReason,
+            PacketType::PubComp => Malformed::PubCompReason,
+            PacketType::SubAck => Malformed::SubAckReason,
+            PacketType::UnsubAck => Malformed::UnsubAckReason,
+            PacketType::Disconnect => Malformed::DisconnectReason,
+            PacketType::Auth => Malformed::AuthReason,
+            PacketType::Connect
+            | PacketType::ConnAck
+            | PacketType::Publish
+            | PacketType::Subscribe
+            | PacketType::Unsubscribe
+            | PacketType::PingReq
+            | PacketType::PingResp => Malformed::ConnAckReason,
+        })
     }
     /// The reason for a 3.1.1 CONNACK's return code.
     pub fn of_return_code(code: u8) -> Option<Reason> {

@@ -304,12 +304,12 @@ impl<'a> SubAck<'a> {
             (_, true) if codes.is_empty() => return Err(Malformed::SubAckEmpty),
             (_, false) if codes.is_empty() => return Err(Malformed::UnsubAckEmpty),
             (Version::V311, true) if !codes.iter().all(|code| matches!(code, 0..=2 | 0x80)) => {
-                return Err(Malformed::SubAckCode);
+                return Err(Malformed::SubAckReason);
             }
-            (Version::V5, _) if codes.iter().any(|&code| Reason::of(code, packet).is_none()) => {
-                return Err(Malformed::ReasonCode);
+            (Version::V5, _) => {
+                codes.iter().try_for_each(|&code| Reason::read(code, packet).map(drop))?;
             }
-            (Version::V311 | Version::V5, _) => {}
+            (Version::V311, true) => {}
         }
         Ok(SubAck { packet_id, properties, codes })
     }
