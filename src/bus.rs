@@ -5,18 +5,7 @@
 
 use bytes::Bytes;
 
-/// Quality of service of MQTT.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Qos {
-    /// At most once.
-    #[default]
-    AtMostOnce = 0,
-    /// At least once.
-    AtLeastOnce = 1,
-    /// Exactly once.
-    ExactlyOnce = 2,
-}
+pub use crate::broker::wire::Qos;
 
 /// One message, to publish or delivered.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,10 +1,9 @@
 //! CONNECT (§3.1) and CONNACK (§3.2).
 
 use super::{
-    Frame, Malformed, PacketType, Places, Properties, Reason, Version, publish::qos, read::Cursor,
-    topic, write::Sink,
+    Frame, Malformed, PacketType, Places, Properties, Qos, Reason, Version, read::Cursor, topic,
+    write::Sink,
 };
-use crate::bus::Qos;
 
 /// A client opens a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +199,7 @@ impl<'a> Will<'a> {
         Ok(Will {
             topic: name,
             payload: body.binary()?,
-            qos: qos((flags & WILL_QOS) >> 3).ok_or(Malformed::WillQos)?,
+            qos: Qos::of((flags & WILL_QOS) >> 3).ok_or(Malformed::WillQos)?,
             retain: flags & WILL_RETAIN != 0,
             properties,
         })

@@ -26,6 +26,7 @@ mod packet_type;
 pub mod property;
 mod property_buffer;
 mod publish;
+mod qos;
 mod read;
 pub mod reason;
 mod subscribe;
@@ -41,6 +42,7 @@ pub use packet_type::{PacketType, Places};
 pub use property::{Properties, Property};
 pub use property_buffer::PropertyBuffer;
 pub use publish::Publish;
+pub use qos::Qos;
 pub use reason::Reason;
 pub use subscribe::{
     FilterBuffer, Filters, Options, RetainHandling, SubAck, Subscribe, Subscription,

@@ -2,8 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use super::{Malformed, Places, Properties, Version, read::Cursor, topic, write::Sink};
-use crate::bus::Qos;
+use super::{Malformed, Places, Properties, Qos, Version, read::Cursor, topic, write::Sink};
 
 /// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +29,7 @@ impl<'a> Publish<'a> {
         header: u8,
         mut body: Cursor<'a>,
     ) -> Result<Publish<'a>, Malformed> {
-        let qos = qos(header >> 1 & 0b11).ok_or(Malformed::PublishQos)?;
+        let qos = Qos::of(header >> 1 & 0b11).ok_or(Malformed::PublishQos)?;
         let name = body.string()?;
         let packet_id = match qos {
             Qos::AtMostOnce => None,
@@ -66,15 +65,5 @@ impl<'a> Publish<'a> {
             out.properties(self.properties);
         }
         out.put(self.payload);
-    }
-}
-
-/// The quality of two bits; 3 is none.
-pub(super) const fn qos(bits: u8) -> Option<Qos> {
-    match bits {
-        0 => Some(Qos::AtMostOnce),
-        1 => Some(Qos::AtLeastOnce),
-        2 => Some(Qos::ExactlyOnce),
-        _ => None,
     }
 }

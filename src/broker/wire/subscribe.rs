@@ -3,10 +3,9 @@
 use std::num::NonZeroU16;
 
 use super::{
-    Malformed, PacketType, Places, Properties, Reason, Version, publish::qos, read::Cursor, topic,
+    Malformed, PacketType, Places, Properties, Qos, Reason, Version, read::Cursor, topic,
     write::Sink,
 };
-use crate::bus::Qos;
 
 /// A client asks for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +83,7 @@ impl Options {
             _ => return Err(Malformed::RetainHandling),
         };
         Ok(Options {
-            qos: qos(byte & 0b11).ok_or(Malformed::SubscribeQos)?,
+            qos: Qos::of(byte & 0b11).ok_or(Malformed::SubscribeQos)?,
             no_local: byte & 1 << 2 != 0,
             retain_as_published: byte & 1 << 3 != 0,
             retain_handling,
