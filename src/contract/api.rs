@@ -155,6 +155,7 @@ fn messages() -> Map<String, Value> {
         let payload = match spec.payload {
             "any" => json!({}),
             "text" => json!({ "type": "string" }),
+            "none" => json!({ "type": ["object", "null"], "maxProperties": 5 }), // the reserved keys
             name => json!({ "$ref": format!("#/components/schemas/{name}") }),
         };
         let subject = spec.verb.and_then(|verb| verb.subject);

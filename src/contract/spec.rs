@@ -17,7 +17,8 @@ pub struct TopicSpec {
     pub subsystem: &'static str,
     /// The least role that reads it; its audience does so whatever its role.
     pub role: Role,
-    /// Name of the payload's type in [`super::TYPES`]; `text` and `any` are not JSON of ours.
+    /// Name of the payload's type in [`super::TYPES`], or `text`, `any` JSON, `none` (a verb without
+    /// arguments).
     pub payload: &'static str,
     /// What a message on it means.
     pub meaning: &'static str,
@@ -119,7 +120,7 @@ impl TopicSpec {
     }
 
     /// Whether the payload is JSON of a registered type.
-    pub fn is_json(&self) -> bool {
-        !matches!(self.payload, "text" | "any")
+    pub fn is_typed(&self) -> bool {
+        !matches!(self.payload, "text" | "any" | "none")
     }
 }

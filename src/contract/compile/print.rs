@@ -127,7 +127,7 @@ impl<'r> Row<'r> {
             parameters: Vec::new(),
             examples: Vec::new(),
         };
-        let args = verb.args.as_deref().unwrap_or("command.NoArguments");
+        let args = verb.args.as_deref().unwrap_or("none");
         let answers = format!("Every answer to `cmd/{stem}/{name}`, for clients without MQTT 5.");
         [
             Row {
@@ -136,8 +136,10 @@ impl<'r> Row<'r> {
                 ..row("cmd", args, verb.meaning.clone())
             },
             Row {
-                examples: calls.map(|call| reply(&call.result)).collect(),
-                ..row("reply", "command.Reply", answers)
+                examples: calls
+                    .map(|call| reply(&format!("{stem}/{name}"), &call.result))
+                    .collect(),
+                ..row("reply", "command.Task", answers)
             },
         ]
     }
@@ -185,10 +187,10 @@ impl<'r> Row<'r> {
     }
 }
 
-/// The reply of a command whose id was assigned, around its result.
-fn reply(result: &str) -> String {
+/// The answer to a command whose id was assigned, around its result.
+fn reply(command: &str, result: &str) -> String {
     format!(
-        r#"{{"state":"succeeded","result":{result},"id":"01JD9Z6Y4M9Q3T8V5W7X2B1C0D","time":"2026-11-22T10:00:00.000Z","boot":"1f0c9a3e","seq":17}}"#
+        r#"{{"state":"succeeded","result":{result},"command":"{command}","from":"operator:alice","received":"2026-11-22T10:00:00.000Z","ended":"2026-11-22T10:00:00.000Z","id":"01JD9Z6Y4M9Q3T8V5W7X2B1C0D","time":"2026-11-22T10:00:00.000Z","boot":"1f0c9a3e","seq":17}}"#
     )
 }
 
