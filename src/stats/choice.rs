@@ -6,26 +6,40 @@ use super::config::Disks;
 
 /// File systems that live on a disk of this machine and can fill up.
 const LOCAL: [&str; 22] = [
-    "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fat", "fuseblk", "hfsplus", "jffs2",
-    "jfs", "msdos", "nilfs2", "ntfs", "ntfs3", "reiserfs", "ubifs", "udf", "vfat", "xfs", "zfs",
+    "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fat", "fuseblk", "hfsplus",
+    "jffs2", "jfs", "msdos", "nilfs2", "ntfs", "ntfs3", "reiserfs", "ubifs", "udf", "vfat", "xfs",
+    "zfs",
 ];
 /// File systems that somebody else answers for: a question to them can wait for ever, and the whole
 /// daemon with it. Never asked, whatever the configuration says.
 const REMOTE: [&str; 15] = [
-    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "gfs2", "glusterfs", "lustre",
-    "ncpfs", "nfs", "nfs4", "smb3",
+    "9p",
+    "afs",
+    "autofs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "coda",
+    "fuse",
+    "gfs2",
+    "glusterfs",
+    "lustre",
+    "ncpfs",
+    "nfs",
+    "nfs4",
+    "smb3",
 ];
 /// The most file systems that are measured; a box with more mounts the same ones many times.
 const MOUNTS: usize = 32;
 
 /// The file systems to measure, each once: of several mounts of one, that with the shortest path.
-pub fn mounts(all: impl Iterator<Item = Mount>, disks: &Disks) -> Vec<Mount> {
+pub(super) fn mounts(all: impl Iterator<Item = Mount>, disks: &Disks) -> Vec<Mount> {
     let mut chosen: Vec<Mount> = Vec::new();
     for mount in all.filter(|mount| is_wanted(mount, disks)) {
         chosen.retain(|other| other.point != mount.point); // mounted over it: what is seen is the last
-        match chosen.iter_mut().find(|other| other.device == mount.device) {
-            Some(other) if other.point.len() <= mount.point.len() => {}
-            Some(other) => *other = mount,
+        match chosen.iter().position(|other| other.device == mount.device) {
+            Some(at) if chosen[at].point.len() <= mount.point.len() => {}
+            Some(at) => chosen[at] = mount,
             None if chosen.len() < MOUNTS => chosen.push(mount),
             None => {}
         }
@@ -50,7 +64,7 @@ fn is_wanted(mount: &Mount, disks: &Disks) -> bool {
 
 /// Whether a block device is a real one, seen whole: no partition of the one before it, nothing made
 /// of memory or files, nothing that would count the same traffic twice.
-pub fn is_disk(name: &[u8], before: Option<&[u8]>) -> bool {
+pub(super) fn is_disk(name: &[u8], before: Option<&[u8]>) -> bool {
     const NOT: [&[u8]; 8] = [b"loop", b"ram", b"zram", b"sr", b"fd", b"dm-", b"md", b"nbd"];
     let boot_part = name.starts_with(b"mmcblk") && name.windows(4).any(|part| part == b"boot");
     let partition = before.is_some_and(|whole| is_partition(name, whole));
@@ -68,7 +82,7 @@ fn is_partition(name: &[u8], whole: &[u8]) -> bool {
 }
 
 /// Whether an interface leads somewhere: not the loopback, and not the box's end of a container's pair.
-pub fn is_interface(name: &[u8]) -> bool {
+pub(super) fn is_interface(name: &[u8]) -> bool {
     name != b"lo" && !name.starts_with(b"veth")
 }
 
@@ -126,7 +140,8 @@ mod tests {
 
     #[test]
     fn of_two_mounts_at_one_place_the_later_is_the_one_seen() {
-        let two = [mount("/data", "ext4", "/dev/a", "1:1"), mount("/data", "ext4", "/dev/b", "1:2")];
+        let two =
+            [mount("/data", "ext4", "/dev/a", "1:1"), mount("/data", "ext4", "/dev/b", "1:2")];
         let chosen = mounts(two.into_iter(), &Disks::default());
         assert_eq!(chosen.len(), 1);
         assert_eq!(chosen[0].source, "/dev/b");
@@ -136,7 +151,9 @@ mod tests {
     fn partitions_and_made_up_devices_are_no_disks() {
         let disk = |name: &str, before: &str| is_disk(name.as_bytes(), Some(before.as_bytes()));
         assert!(disk("sdb", "sda") && disk("sdaa", "sda") && disk("nvme0n1", "sda"));
-        assert!(!disk("sda1", "sda") && !disk("mmcblk0p1", "mmcblk0") && !disk("nvme0n1p12", "nvme0n1"));
+        assert!(
+            !disk("sda1", "sda") && !disk("mmcblk0p1", "mmcblk0") && !disk("nvme0n1p12", "nvme0n1")
+        );
         assert!(disk("mmcblk1", "mmcblk0") && !disk("mmcblk0boot1", "mmcblk0"));
         assert!(!disk("loop0", "") && !disk("zram0", "") && !disk("dm-0", ""));
     }

@@ -24,7 +24,7 @@ pub enum Family {
 }
 
 /// How many there are.
-pub const COUNT: usize = 8;
+pub(super) const COUNT: usize = 8;
 
 /// All of them, in the order they are measured.
 pub const ALL: [Family; COUNT] = [
@@ -62,7 +62,7 @@ impl Family {
         ALL.into_iter().find(|family| family.name() == wanted).ok_or_else(|| {
             let error = contract::Error::new("stats.unknown_family", format!("no family `{name}`"));
             let names = ALL.map(Family::name);
-            match contract::nearest(name, names.into_iter()) {
+            match contract::nearest(name, names) {
                 Some(near) => error.at("/family").hint(format!("`{near}`?")),
                 None => error.at("/family").hint(format!("one of {}", names.join(", "))),
             }

@@ -8,7 +8,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 
 /// How a change is measured against the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Answer {
+pub(super) enum Answer {
     /// A share or a temperature: in points, in degrees.
     Points(f64),
     /// Everything else: in percent of the larger of both.
@@ -17,13 +17,18 @@ pub enum Answer {
 
 /// What was told last of one measurement.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Notice {
+pub(super) struct Notice {
     told: Option<(Instant, f64)>,
 }
 
 impl Notice {
     /// Whether to tell it, and if so takes it as told. A threshold of 0 tells everything.
-    pub fn is_due(&mut self, at: Instant, answer: Option<Answer>, threshold_pct: f64) -> bool {
+    pub(super) fn is_due(
+        &mut self,
+        at: Instant,
+        answer: Option<Answer>,
+        threshold_pct: f64,
+    ) -> bool {
         let Some(answer) = answer else { return true }; // nothing to compare: a first sample
         let (Answer::Points(now) | Answer::Amount(now)) = answer;
         let due = threshold_pct <= 0.0

@@ -8,18 +8,18 @@ const SHORTEST: Duration = Duration::from_millis(50);
 
 /// How much was counted between two samples, and how long that took.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step<C> {
+pub(super) struct Step<C> {
     /// Counters before.
-    pub before: C,
+    pub(super) before: C,
     /// Counters now.
-    pub now: C,
+    pub(super) now: C,
     /// Seconds in between.
-    pub seconds: f64,
+    pub(super) seconds: f64,
 }
 
 /// The last two samples of a set of counters.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Meter<C> {
+pub(super) struct Meter<C> {
     last: Option<(Instant, C)>,
     step: Option<Step<C>>,
 }
@@ -33,7 +33,7 @@ impl<C> Default for Meter<C> {
 impl<C: Copy> Meter<C> {
     /// Takes the counters as they are now; `None` for the first sample. Two samples at almost the same
     /// moment share the step to the first of them.
-    pub fn step(&mut self, at: Instant, now: C) -> Option<Step<C>> {
+    pub(super) fn step(&mut self, at: Instant, now: C) -> Option<Step<C>> {
         let Some((then, before)) = self.last else {
             self.last = Some((at, now));
             return None;
@@ -49,13 +49,16 @@ impl<C: Copy> Meter<C> {
 
 impl<C> Step<C> {
     /// What `counter` counted in between; `None` after a reset.
-    pub fn counted(&self, counter: impl Fn(&C) -> u64) -> Option<u64> {
+    pub(super) fn counted(&self, counter: impl Fn(&C) -> u64) -> Option<u64> {
         counted(counter(&self.before), counter(&self.now))
     }
     /// What `counter` counted per second, rounded.
-    pub fn per_second(&self, counter: impl Fn(&C) -> u64) -> Option<u64> {
+    pub(super) fn per_second(&self, counter: impl Fn(&C) -> u64) -> Option<u64> {
         let rate = self.counted(counter)? as f64 / self.seconds;
-        #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and a rate is positive")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "`as` saturates, and a rate is positive"
+        )]
         #[expect(clippy::cast_sign_loss, reason = "a rate is positive")]
         Some(rate.round() as u64)
     }
@@ -73,12 +76,12 @@ fn counted(before: u64, now: u64) -> Option<u64> {
 }
 
 /// `part` of `whole` in percent with one decimal, 0 to 100; 0 of nothing.
-pub fn pct(part: u64, whole: u64) -> f64 {
+pub(super) fn pct(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { tenths(part.min(whole) as f64 * 100.0 / whole as f64) }
 }
 
 /// Rounded to one decimal.
-pub fn tenths(value: f64) -> f64 {
+pub(super) fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::family::{ALL, COUNT, Families, Family};
 use super::message::SampleArgs;
+use super::plan::Plan;
 use crate::command::{Answer, Call};
 use crate::contract;
 use crate::service::{Event, Machine, Wake};
@@ -20,31 +21,9 @@ use crate::service::{Event, Machine, Wake};
 /// rate that means something.
 const FIRST_RATES: Duration = Duration::from_secs(1);
 
-/// What is to be measured and gathered.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// The interval of each family, in the order of [`ALL`]; `None` is off.
-    pub every: [Option<Duration>; COUNT],
-    /// The batches for the cloud.
-    pub batches: Vec<BatchPlan>,
-}
-
-/// One batch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchPlan {
-    /// The last level of its topic.
-    pub name: String,
-    /// What it gathers.
-    pub families: Families,
-    /// Samples that fill it.
-    pub max_count: u32,
-    /// The age its oldest sample may have.
-    pub max_age: Duration,
-}
-
 /// What the task is asked to do.
 #[derive(Debug)]
-pub enum Effect {
+pub(super) enum Effect {
     /// Measure, publish and gather.
     Sample {
         /// What.
@@ -69,7 +48,7 @@ pub enum Effect {
 
 /// The machine.
 #[derive(Debug)]
-pub struct Sampler {
+pub(super) struct Sampler {
     plan: Plan,
     origin: Instant,
     due: [Option<Instant>; COUNT],
@@ -86,14 +65,14 @@ struct Gathering {
 
 impl Sampler {
     /// Everything that is on is due at `now`.
-    pub fn new(plan: Plan, now: Instant) -> Sampler {
+    pub(super) fn new(plan: Plan, now: Instant) -> Sampler {
         let due = plan.every.map(|every| every.map(|_| now));
         let gathering = vec![Gathering::default(); plan.batches.len()];
         Sampler { plan, origin: now, due, first_rates: None, gathering, closing: false }
     }
 
     /// The families that are on.
-    pub fn on(&self) -> Families {
+    pub(super) fn on(&self) -> Families {
         ALL.into_iter().filter(|family| self.plan.every[*family as usize].is_some()).collect()
     }
 
@@ -211,6 +190,7 @@ fn next_multiple(origin: Instant, every: Duration, now: Instant) -> Instant {
 mod tests {
     use super::*;
     use crate::service::testing::at;
+    use crate::stats::plan::BatchPlan;
 
     fn plan(families: &[(Family, u64)], batch: (u32, u64)) -> Plan {
         let mut every = [None; COUNT];
@@ -259,10 +239,17 @@ mod tests {
 
     #[test]
     fn intervals_that_fit_into_each_other_share_their_wake_ups() {
-        let plan = plan(&[(Family::Memory, 10), (Family::Disk, 30), (Family::Load, 15)], (100, 100));
+        let plan =
+            plan(&[(Family::Memory, 10), (Family::Disk, 30), (Family::Load, 15)], (100, 100));
         let told = run(&mut Sampler::new(plan, at(0)), 30);
-        let expected =
-            ["0 memory+load+disk", "1 ", "10 memory", "15 load", "20 memory", "30 memory+load+disk"];
+        let expected = [
+            "0 memory+load+disk",
+            "1 ",
+            "10 memory",
+            "15 load",
+            "20 memory",
+            "30 memory+load+disk",
+        ];
         assert_eq!(told, expected);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// Instances of one kind, at most [`LIMIT`].
 #[derive(Debug)]
-pub struct Table<T> {
+pub(super) struct Table<T> {
     rows: Vec<Row<T>>,
     /// Where the next one probably is: the kernel lists them in the same order each time.
     next: usize,
@@ -12,16 +12,16 @@ pub struct Table<T> {
 
 /// One instance.
 #[derive(Debug)]
-pub struct Row<T> {
+pub(super) struct Row<T> {
     /// Its own name.
-    pub name: Arc<str>,
+    pub(super) name: Arc<str>,
     /// What is kept of it.
-    pub kept: T,
+    pub(super) kept: T,
     seen: bool,
 }
 
 /// The most instances of a family: what is beyond is not measured.
-pub const LIMIT: usize = 64;
+pub(super) const LIMIT: usize = 64;
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
@@ -31,7 +31,7 @@ impl<T> Default for Table<T> {
 
 impl<T: Default> Table<T> {
     /// The row of `name`, new if it was not there; `None` when the table is full.
-    pub fn row(&mut self, name: &[u8]) -> Option<&mut Row<T>> {
+    pub(super) fn row(&mut self, name: &[u8]) -> Option<&mut Row<T>> {
         let is_it = |row: &Row<T>| row.name.as_bytes() == name;
         let at = match self.rows.get(self.next) {
             Some(row) if is_it(row) => self.next,
@@ -53,14 +53,9 @@ impl<T: Default> Table<T> {
 
     /// Forgets those that were not asked for since this was called last: they are gone, and one that
     /// comes back under the same name counts from zero.
-    pub fn forget_unseen(&mut self) {
+    pub(super) fn forget_unseen(&mut self) {
         self.rows.retain_mut(|row| std::mem::take(&mut row.seen));
         self.next = 0;
-    }
-
-    /// The rows.
-    pub fn iter(&self) -> impl Iterator<Item = &Row<T>> {
-        self.rows.iter()
     }
 }
 
