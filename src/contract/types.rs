@@ -6,6 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
+use crate::stats::message as stats;
+use crate::system::message as system;
+
 /// A message type as the contract sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Type {
@@ -26,7 +29,27 @@ impl Type {
 }
 
 /// Every message type there is, by name.
-pub static TYPES: &[Type] = &[Type::of::<super::Error>("contract.Error")];
+pub static TYPES: &[Type] = &[
+    Type::of::<super::Error>("contract.Error"),
+    Type::of::<stats::Batch>("stats.Batch"),
+    Type::of::<stats::Metric<stats::Cpu>>("stats.Cpu"),
+    Type::of::<stats::Metric<stats::Daemon>>("stats.Daemon"),
+    Type::of::<stats::Metric<stats::Disk>>("stats.Disk"),
+    Type::of::<stats::Families>("stats.Families"),
+    Type::of::<stats::Metric<stats::Io>>("stats.Io"),
+    Type::of::<stats::Metric<stats::Load>>("stats.Load"),
+    Type::of::<stats::Metric<stats::Memory>>("stats.Memory"),
+    Type::of::<stats::Metric<stats::Network>>("stats.Network"),
+    Type::of::<stats::Sample>("stats.Sample"),
+    Type::of::<stats::SampleArgs>("stats.SampleArgs"),
+    Type::of::<stats::Metric<stats::Temperature>>("stats.Temperature"),
+    Type::of::<system::Ending>("system.Ending"),
+    Type::of::<system::Facts>("system.Facts"),
+    Type::of::<system::Pong>("system.Pong"),
+    Type::of::<system::RebootArgs>("system.RebootArgs"),
+    Type::of::<system::Rebooted>("system.Rebooted"),
+    Type::of::<system::Whoami>("system.Whoami"),
+];
 
 /// One message type.
 pub fn type_named(name: &str) -> Option<&'static Type> {

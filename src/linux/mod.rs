@@ -5,6 +5,7 @@ pub mod boot;
 pub mod diskstats;
 pub mod loadavg;
 pub mod locks;
+pub mod machine;
 pub mod meminfo;
 pub mod mount;
 pub mod netdev;

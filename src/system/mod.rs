@@ -1,4 +1,13 @@
 //! The box itself: what it is, who asks, and its end.
+//!
+//! `cmd/system/{facts,ping,whoami,reboot,shutdown}`. The facts also stand retained on
+//! `state/system/facts`, without anything that counts. A reboot or shutdown is recorded on disk, told
+//! on `event/system/box/..`, and then done by reboot(2) after sync(2); its command ends in the next
+//! boot, which has another boot id. What ends the box is a [`Hand`]: in tests one that only writes.
+
+pub mod message;
+mod power;
+mod task;
 
 use crate::linux::reboot::Hand;
 use crate::service::{Restart, Spec};
@@ -8,14 +17,6 @@ pub fn spec(hand: Hand) -> Spec {
     Spec {
         name: "system",
         restart: Restart::default(),
-        build: Box::new(move |scope| {
-            let hand = hand.clone();
-            Box::pin(async move {
-                let _ = &hand;
-                scope.health.ok();
-                scope.stop.cancelled().await;
-                Ok(())
-            })
-        }),
+        build: Box::new(move |scope| Box::pin(task::run(scope, hand.clone()))),
     }
 }

@@ -4,7 +4,7 @@
 //! let daemon = Daemon::start();
 //! let mut client = daemon.client("me");
 //! ```
-//! It runs without CAP_SYS_TIME, dies with the test, and every publish it makes is held against the
+//! It runs without CAP_SYS_TIME and CAP_SYS_BOOT and only writes down when it would reboot, dies with the test, and every publish it makes is held against the
 //! contract; when a test fails, its stderr is printed.
 
 use std::{
@@ -34,6 +34,7 @@ pub(crate) struct Builder {
     uid: Option<u32>,
     prefix: Vec<String>,
     watched: bool,
+    recorded: bool,
 }
 
 /// A running daemon. Dropped: killed, and what it broke of the contract fails the test.
@@ -80,7 +81,15 @@ impl Builder {
         self.watched = false;
         self
     }
-    /// Its directory: `state`, `mqtt.sock`, `maestro.yaml`, `stderr`.
+    /// Without the recorder: what would end the box goes to the kernel. Only as an ordinary user, so
+    /// that the kernel refuses.
+    pub(crate) fn unrecorded(mut self) -> Builder {
+        assert!(self.uid.is_some_and(|uid| uid != 0), "this would reboot the machine");
+        self.recorded = false;
+        self
+    }
+    /// Its directory: `state`, `mqtt.sock`, `maestro.yaml`, `stderr`, `ends` (what would have ended the
+    /// box).
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -116,6 +125,10 @@ impl Builder {
         words.push(env!("CARGO_BIN_EXE_maestro").to_owned());
         words.extend(["run", "--config"].map(str::to_owned));
         words.push(self.dir().join("maestro.yaml").display().to_string());
+        if self.recorded {
+            words.push("--record-reboot".to_owned());
+            words.push(self.dir().join("ends").display().to_string());
+        }
         let mut command = command(&words[0]);
         command.args(&words[1..]).current_dir(self.dir()).env("HOME", self.dir());
         command.env_remove("XDG_RUNTIME_DIR").env_remove("XDG_STATE_HOME");
@@ -141,6 +154,7 @@ impl Daemon {
             uid: None,
             prefix: Vec::new(),
             watched: true,
+            recorded: true,
         }
     }
     /// Its directory: `state`, `mqtt.sock`, `maestro.yaml`, `stderr`.
@@ -256,11 +270,14 @@ impl Drop for Daemon {
     }
 }
 
-/// Words that take CAP_SYS_TIME away (and root, where asked), and tie its life to the test's thread.
+/// Words that take CAP_SYS_TIME and CAP_SYS_BOOT away (and root, where asked), and tie its life to the test's thread.
 fn guard(uid: Option<u32>) -> Option<Vec<String>> {
     let mut words = vec!["setpriv".to_owned(), "--pdeathsig=KILL".to_owned()];
     if nix::unistd::geteuid().is_root() {
-        words.extend(["--bounding-set=-sys_time", "--inh-caps=-sys_time"].map(str::to_owned));
+        words.extend(
+            ["--bounding-set=-sys_time,-sys_boot", "--inh-caps=-sys_time,-sys_boot"]
+                .map(str::to_owned),
+        );
     }
     if let Some(uid) = uid {
         words.extend([format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".into()]);
