@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::libc::off_t;
 use redb::StorageBackend;
 
 const PAGE: usize = 4096;
@@ -44,7 +45,8 @@ impl StorageBackend for FileBackend {
         if len <= now {
             return self.file.set_len(len);
         }
-        let (start, more) = (i64::try_from(now), i64::try_from(len - now));
+        // off_t has 32 bits on 32-bit machines with glibc
+        let (start, more) = (off_t::try_from(now), off_t::try_from(len - now));
         let (Ok(start), Ok(more)) = (start, more) else {
             return Err(io::ErrorKind::FileTooLarge.into());
         };
