@@ -3,7 +3,14 @@
 //! What goes over a link is judged, stored, fanned out and delivered like anything from a socket;
 //! only the bytes of the wire are saved.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::Principal;
+use crate::broker::intake::{Intake, LinkId, Op};
 
 pub use crate::broker::wire::Qos;
 
@@ -42,7 +49,7 @@ pub struct Delivery {
     /// Names the delivery to [`Link::ack`].
     pub token: u64,
     /// The principal that published it.
-    pub from: std::sync::Arc<str>,
+    pub from: Arc<str>,
 }
 
 /// Why a publish was not taken.
@@ -60,27 +67,43 @@ pub struct Refused {
 pub enum Acknowledge {
     /// Taking a message from [`Link::recv`] acknowledges it.
     OnReceive,
-    /// [`Link::ack`] does; until then the message stays in the session's queue.
+    /// [`Link::ack`] does; until then the message stays in the session.
     ByHand,
 }
 
-/// A session of the broker, held in process. Dropping it disconnects; the session stays while
-/// deliveries are unacknowledged and a link of the same name can attach again.
+/// A session of the broker, held in process. Dropping it disconnects; a link that attaches with the
+/// same principal takes the session up again.
+#[derive(Debug)]
 pub struct Link {
     sender: Sender,
-    deliveries: tokio::sync::mpsc::Receiver<Delivery>,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
+    by_hand: AtomicBool,
 }
 
 /// The publishing half of a [`Link`]; clone it into tasks.
-#[derive(Clone)]
-pub struct Sender {}
+#[derive(Clone, Debug)]
+pub struct Sender {
+    intake: Arc<Intake>,
+    link: LinkId,
+}
 
 impl Link {
+    pub(crate) fn attach(intake: &Arc<Intake>, principal: Principal) -> Link {
+        let link = intake.next_link();
+        // Unbounded in type only: the broker sends no more than the session's window.
+        let (tx, deliveries) = mpsc::unbounded_channel();
+        intake.push(Op::Attach { link, principal, deliveries: tx });
+        let sender = Sender { intake: intake.clone(), link };
+        Link { sender, deliveries, by_hand: AtomicBool::new(false) }
+    }
+
     /// The publishing half.
     pub fn sender(&self) -> &Sender {
         &self.sender
     }
+
     /// Subscribes; retained messages follow. A filter wider than the role is trimmed at delivery.
+    /// One subscription by hand makes the whole link acknowledge by hand.
     ///
     /// # Errors
     /// When nothing under the filter is readable, or it is not a filter.
@@ -90,37 +113,65 @@ impl Link {
         qos: Qos,
         acknowledge: Acknowledge,
     ) -> Result<(), Refused> {
-        let _ = (filter, qos, acknowledge);
-        Ok(())
+        if acknowledge == Acknowledge::ByHand {
+            self.by_hand.store(true, Ordering::Relaxed);
+        }
+        let (reply, answer) = oneshot::channel();
+        let op =
+            Op::Subscribe { link: self.sender.link, filter: filter.to_string(), qos, reply };
+        self.sender.intake.push(op);
+        answer.await.unwrap_or_else(|_| Err(gone()))
     }
+
     /// Ends a subscription.
     pub fn unsubscribe(&self, filter: &str) {
-        let _ = filter;
+        let op = Op::Unsubscribe { link: self.sender.link, filter: filter.to_string() };
+        self.sender.intake.push(op);
     }
-    /// The next message; `None` when the broker is gone.
+
+    /// The next message; `None` when the broker is gone, or another link took the session over.
     pub async fn recv(&mut self) -> Option<Delivery> {
-        self.deliveries.recv().await
+        let delivery = self.deliveries.recv().await?;
+        if !self.by_hand.load(Ordering::Relaxed) {
+            self.ack(delivery.token);
+        }
+        Some(delivery)
     }
+
     /// The message is safe elsewhere (or not wanted): the session may forget it.
     pub fn ack(&self, token: u64) {
-        let _ = token;
+        self.sender.intake.push(Op::Acknowledge { link: self.sender.link, token });
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.sender.intake.push(Op::Detach { link: self.sender.link });
     }
 }
 
 impl Sender {
-    /// Publishes without waiting, in order. The intake is bounded: QoS 0 is dropped (and counted)
+    /// Publishes without waiting, in order. The intake is bounded: a post is dropped (and counted)
     /// when the broker is that far behind.
     pub fn post(&self, message: Message) {
-        let _ = message;
+        let message = Box::new(message);
+        self.intake.push(Op::Publish { link: self.link, message, reply: None });
     }
+
     /// Publishes and waits for the PUBACK: the message is safe.
     ///
     /// # Errors
     /// When the broker refuses it.
     pub async fn publish(&self, message: Message) -> Result<(), Refused> {
-        let _ = message;
-        Ok(())
+        let (reply, answer) = oneshot::channel();
+        let message = Box::new(message);
+        self.intake.push(Op::Publish { link: self.link, message, reply: Some(reply) });
+        answer.await.unwrap_or_else(|_| Err(gone()))
     }
+}
+
+fn gone() -> Refused {
+    Refused { code: "broker.gone", message: "the broker has stopped".to_string() }
 }
 
 impl Message {
@@ -128,11 +179,13 @@ impl Message {
     pub fn new(topic: String, payload: impl Into<Bytes>) -> Message {
         Message { topic, payload: payload.into(), ..Message::default() }
     }
+
     /// With at-least-once delivery: events, replies.
     pub fn at_least_once(mut self) -> Message {
         self.qos = Qos::AtLeastOnce;
         self
     }
+
     /// Retained with QoS 1: info, status, state, task.
     pub fn retained(mut self) -> Message {
         self.qos = Qos::AtLeastOnce;

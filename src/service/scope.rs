@@ -31,13 +31,16 @@ pub struct Scope {
 /// Says how a subsystem is; the supervisor publishes it, and only changes.
 #[derive(Clone)]
 pub struct Health {
-    pub(crate) tx: mpsc::UnboundedSender<(&'static str, State)>,
-    pub(crate) name: &'static str,
+    pub(super) tx: mpsc::UnboundedSender<Said>,
+    pub(super) name: &'static str,
 }
+
+/// Who said what.
+pub(super) type Said = (&'static str, State);
 
 /// `starting`, `failed` are the supervisor's to say; these a subsystem says itself.
 #[derive(Clone, Debug, PartialEq)]
-pub enum State {
+pub(super) enum State {
     /// Everything works.
     Ok,
     /// Works in part.

@@ -1,0 +1,332 @@
+//! CONNECT (§3.1): identity, client id, session, will, and the CONNACK (§3.2).
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::State;
+use super::{Core, Effects, Timer};
+use crate::broker::acl;
+use crate::broker::identity::{self, Verdict};
+use crate::broker::message::{self, Message, Now};
+use crate::broker::notice;
+use crate::broker::principal::Principal;
+use crate::broker::session::{Peer, Session, Will};
+use crate::broker::slots::Key;
+use crate::broker::wire::{
+    self, Ack, ConnAck, Connect, Frame, Malformed, Packet, PropertyBuffer, Reason, Version,
+};
+
+/// Client ids that only this process may use.
+const RESERVED: &str = "maestro:";
+/// Longest client id, bytes: it becomes part of topics and rows.
+const LONGEST_CLIENT_ID: usize = 256;
+
+/// Why nobody is let in.
+struct Unwelcome {
+    reason: Reason,
+    code: &'static str,
+    text: String,
+}
+
+impl Core {
+    /// A CONNECT came. With a password it waits until that is checked.
+    pub(super) fn connect(
+        &mut self,
+        now: Now,
+        key: Key,
+        connect: &Connect<'_>,
+        frame: &Frame<'_>,
+        fx: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.version = connect.version;
+        let properties = connect.properties;
+        connection.wants_reasons = properties.request_problem_information().unwrap_or(true);
+        if let Some(max) = properties.maximum_packet_size() {
+            connection.max_packet = usize::try_from(max).unwrap_or(usize::MAX);
+        }
+        if properties.authentication_method().is_some() {
+            let text = "extended authentication is not supported".to_string();
+            let reason = Reason::BadAuthenticationMethod;
+            let unwelcome = Unwelcome { reason, code: "broker.authentication_method", text };
+            return self.refuse_connect(now, key, connect.client_id, &unwelcome, fx);
+        }
+        let Some(password) = connect.password else {
+            return self.admit(now, key, connect, Verdict::NoPassword, fx);
+        };
+        let username = connect.username.unwrap_or_default().to_string();
+        let mut whole = vec![frame.header];
+        whole.extend_from_slice(frame.body); // decoded again when the password is checked
+        connection.state = State::Verifying(whole.into());
+        let password = password.to_vec();
+        fx.verify.push(super::effects::Verify { connection: key, username, password });
+    }
+
+    /// The password was checked.
+    pub(super) fn verified(&mut self, now: Now, key: Key, verdict: Verdict, fx: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let State::Verifying(whole) = &mut connection.state else { return };
+        let whole = std::mem::take(whole);
+        connection.state = State::Greeting;
+        let Some((&header, body)) = whole.split_first() else { return };
+        let frame = Frame { header, body, size: whole.len() };
+        match wire::decode_connect(&frame) {
+            Ok(connect) => self.admit(now, key, &connect, verdict, fx),
+            Err(malformed) => self.malformed_greeting(now, key, malformed, fx),
+        }
+        // It may have sent more while it waited: the loop looks again.
+        if let Some(connection) = self.connections.get_mut(key) {
+            super::touch(connection, key, fx);
+        }
+    }
+
+    fn admit(
+        &mut self,
+        now: Now,
+        key: Key,
+        connect: &Connect<'_>,
+        verdict: Verdict,
+        fx: &mut Effects,
+    ) {
+        match self.welcome(now, key, connect, verdict) {
+            Ok(principal) => self.open(now, key, connect, principal, fx),
+            Err(unwelcome) => self.refuse_connect(now, key, connect.client_id, &unwelcome, fx),
+        }
+    }
+
+    /// Everything that can speak against a client, before anything changes.
+    fn welcome(
+        &self,
+        now: Now,
+        key: Key,
+        connect: &Connect<'_>,
+        verdict: Verdict,
+    ) -> Result<Arc<Principal>, Unwelcome> {
+        let no = |reason, code, text: &str| Unwelcome { reason, code, text: text.to_string() };
+        let Some(connection) = self.connections.get(key) else {
+            return Err(no(Reason::UnspecifiedError, "broker.gone", "the connection is gone"));
+        };
+        let principal = identity::establish(&connection.facts, verdict, &self.setting.rules)
+            .map_err(|refusal| no(refusal.reason, refusal.code, &refusal.message))?;
+        let id = connect.client_id;
+        if id.len() > LONGEST_CLIENT_ID || id.starts_with(RESERVED) {
+            let text = "a client id has at most 256 bytes and does not begin with maestro:";
+            return Err(no(Reason::ClientIdentifierNotValid, "broker.client_id", text));
+        }
+        let known = self.clients.get(id).and_then(|&session| self.sessions.get(session));
+        if known.is_some_and(|session| session.principal.name != principal.name) {
+            let text = "this client id belongs to another principal; choose another";
+            return Err(no(Reason::ClientIdentifierNotValid, "broker.client_id_taken", text));
+        }
+        if known.is_none() && self.sessions.len() >= self.setting.limits.sessions {
+            let text = "there are as many sessions as broker.limits.max_sessions allows";
+            return Err(no(Reason::QuotaExceeded, "broker.quota", text));
+        }
+        if let Some(will) = &connect.will {
+            let publish =
+                acl::Publish { topic: will.topic, retain: will.retain, payload: will.payload };
+            self.setting
+                .acl
+                .may_will(&principal, &publish)
+                .map_err(|denied| no(Reason::NotAuthorized, denied.code, &denied.message))?;
+        }
+        let _ = now;
+        Ok(Arc::new(principal))
+    }
+
+    fn refuse_connect(
+        &mut self,
+        now: Now,
+        key: Key,
+        client: &str,
+        unwelcome: &Unwelcome,
+        fx: &mut Effects,
+    ) {
+        self.counters.refused += 1;
+        let Some(connection) = self.connections.get(key) else { return };
+        let refused = notice::Refused {
+            code: unwelcome.code.to_string(),
+            message: unwelcome.text.clone(),
+            topic: None,
+            principal: connection.facts.to_string(),
+            stamp: self.setting.stamper.stamp(),
+        };
+        let mut properties = PropertyBuffer::new();
+        properties.reason_string(&unwelcome.text);
+        let properties = properties.as_properties();
+        let ack = ConnAck { session_present: false, reason: unwelcome.reason, properties };
+        self.send(key, &Packet::ConnAck(ack), fx);
+        self.cut(now, key, fx);
+        let client = if client.is_empty() { "-" } else { client };
+        self.tell_refused(now, client, &refused, None, fx);
+    }
+
+    /// A first packet that is no CONNECT, or a bad one (§3.1.4): answered only when it says what it is.
+    pub(super) fn malformed_greeting(
+        &mut self,
+        now: Now,
+        key: Key,
+        malformed: Malformed,
+        fx: &mut Effects,
+    ) {
+        let version = match malformed {
+            Malformed::OlderProtocol => Some(Version::V311),
+            Malformed::NewerProtocol => Some(Version::V5),
+            Malformed::ClientIdentifierEmpty => Some(Version::V311),
+            _ => None,
+        };
+        if let (Some(version), Some(connection)) = (version, self.connections.get_mut(key)) {
+            connection.version = version;
+            let reason = malformed.reason();
+            let ack = ConnAck { session_present: false, reason, properties: super::NONE };
+            self.send(key, &Packet::ConnAck(ack), fx);
+        }
+        self.counters.refused += 1;
+        self.cut(now, key, fx);
+    }
+
+    /// The session begins, or goes on.
+    fn open(
+        &mut self,
+        now: Now,
+        key: Key,
+        connect: &Connect<'_>,
+        principal: Arc<Principal>,
+        fx: &mut Effects,
+    ) {
+        let assigned = connect.client_id.is_empty();
+        let client: Arc<str> = if assigned {
+            let number = self.ticket();
+            format!("auto-{}-{number}", self.setting.stamper.boot()).into()
+        } else {
+            connect.client_id.into()
+        };
+        if let Some(&old) = self.clients.get(&client) {
+            self.take_over(now, old, connect.clean_start, fx);
+        }
+        let (session_key, present) = match self.clients.get(&client) {
+            Some(&session) => (session, true),
+            None => {
+                let session = Session::new(client.clone(), principal.clone(), self.setting.limits.queue);
+                let session = self.sessions.insert(session);
+                self.clients.insert(client.clone(), session);
+                (session, false)
+            }
+        };
+        let expiry_s = self.session_expiry(connect);
+        let will = self.will(now, connect, &principal);
+        let window = connect.properties.receive_maximum().unwrap_or(u16::MAX);
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        session.principal = principal;
+        session.peer = Peer::Wire(key);
+        session.expiry_s = expiry_s;
+        session.window = usize::from(window).min(self.setting.limits.in_flight);
+        session.will = will;
+        session.will_at = None;
+        session.ends_at = None;
+        if expiry_s > 0 && session.row.is_none() {
+            session.row = Some(self.next_row);
+            self.next_row += 1;
+        }
+        self.store_session(now, session_key, fx);
+        self.welcome_in(now, key, session_key, connect, fx, present);
+        self.announce(now, key, session_key, fx);
+        self.pump(now, session_key, fx);
+    }
+
+    /// §3.1.2.11.2, and CleanSession of 3.1.1.
+    fn session_expiry(&self, connect: &Connect<'_>) -> u32 {
+        let asked = match connect.version {
+            Version::V311 if connect.clean_start => 0,
+            Version::V311 => u32::MAX,
+            Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),
+        };
+        asked.min(self.setting.limits.session_expiry_s)
+    }
+
+    fn will(&self, now: Now, connect: &Connect<'_>, principal: &Principal) -> Option<Will> {
+        let will = connect.will.as_ref()?;
+        let mut properties = PropertyBuffer::new();
+        properties.forward(will.properties);
+        let message = Message {
+            topic: will.topic.into(),
+            payload: bytes::Bytes::copy_from_slice(will.payload),
+            qos: will.qos,
+            properties: properties.as_properties().raw().into(),
+            expires: message::expires(&will.properties, now),
+            from: principal.name.as_str().into(),
+            audience: None,
+        };
+        Some(Will {
+            message: Arc::new(message),
+            retain: will.retain,
+            delay_s: will.properties.will_delay_interval().unwrap_or(0),
+        })
+    }
+
+    fn welcome_in(
+        &mut self,
+        now: Now,
+        key: Key,
+        session: Key,
+        connect: &Connect<'_>,
+        fx: &mut Effects,
+        session_present: bool,
+    ) {
+        let limits = &self.setting.limits;
+        let Some(open) = self.sessions.get(session) else { return };
+        let mut properties = PropertyBuffer::new();
+        properties
+            .receive_maximum(limits.receive_maximum)
+            .maximum_packet_size(u32::try_from(limits.packet_size).unwrap_or(u32::MAX));
+        if connect.client_id.is_empty() {
+            properties.assigned_client_identifier(&open.client);
+        }
+        if connect.properties.session_expiry_interval().unwrap_or(0) != open.expiry_s {
+            properties.session_expiry_interval(open.expiry_s);
+        }
+        let released: Vec<_> = open.released().collect();
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.state = State::Open(session);
+        connection.id_is_chosen = !connect.client_id.is_empty();
+        let patience = Duration::from_millis(1500) * u32::from(connect.keep_alive_s);
+        if !patience.is_zero() {
+            connection.patience = Some(patience);
+            self.timers.push(Reverse((now.at + patience, Timer::Alive(key))));
+        }
+        let properties = properties.as_properties();
+        let ack = ConnAck { session_present, reason: Reason::Success, properties };
+        self.send(key, &Packet::ConnAck(ack), fx);
+        for packet_id in released {
+            self.send(key, &Packet::PubRel(Ack::success(packet_id)), fx);
+        }
+    }
+
+    /// Presence of a client that chose its id: retained, in RAM.
+    fn announce(&mut self, now: Now, key: Key, session: Key, fx: &mut Effects) {
+        let (Some(connection), Some(session)) =
+            (self.connections.get(key), self.sessions.get(session))
+        else {
+            return;
+        };
+        if !connection.id_is_chosen {
+            return;
+        }
+        let stamp = self.setting.stamper.stamp();
+        let presence = notice::Presence {
+            state: notice::Presences::Online,
+            principal: session.principal.name.clone(),
+            role: session.principal.role,
+            listener: connection.facts.listener().to_string(),
+            protocol: match connection.version {
+                Version::V311 => 4,
+                Version::V5 => 5,
+            },
+            since: stamp.time.clone(),
+            stamp,
+        };
+        let client = session.client.clone();
+        self.tell_presence(now, &client, Some(&presence), fx);
+    }
+}

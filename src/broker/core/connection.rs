@@ -1,0 +1,135 @@
+//! One network connection as the core sees it: bytes to send, acknowledgements owed, the clock of its
+//! keep-alive.
+//!
+//! ```text
+//!   Greeting ── CONNECT ──> Open ── DISCONNECT, error, silence ──> Closing
+//!       └── with password ──> Verifying ──┘
+//! ```
+
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
+
+use crate::broker::identity::Facts;
+use crate::broker::intake::Ticket;
+use crate::broker::slots::Key;
+use crate::broker::wire::{self, Ack, Packet, PropertyBuffer, Reason, Version};
+
+/// Where a connection is in its life.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Nothing but a CONNECT is taken.
+    Greeting,
+    /// Its CONNECT waits for the password to be checked.
+    Verifying(Box<[u8]>),
+    /// It has a session.
+    Open(Key),
+    /// Nothing is read any more.
+    Closing,
+}
+
+/// One network connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) facts: Facts,
+    pub(crate) state: State,
+    pub(crate) version: Version,
+    /// Bytes to write, in order.
+    pub(crate) out: Vec<u8>,
+    /// It is in this turn's list of those with bytes to write.
+    pub(crate) dirty: bool,
+    /// Acknowledgements in the order of what they acknowledge (MQTT-4.6.0-2).
+    pub(crate) owed: VecDeque<Owed>,
+    /// One and a half keep-alives; `None` when the client asked for none.
+    pub(crate) patience: Option<Duration>,
+    pub(crate) last_seen: Instant,
+    /// The largest packet the client takes.
+    pub(crate) max_packet: usize,
+    /// The client wants reason strings (§3.1.2.11.7).
+    pub(crate) wants_reasons: bool,
+    /// Refusals told in the current second, and when that began.
+    pub(crate) told: (u32, Instant),
+    /// Publishes of QoS 1 and 2 not yet acknowledged by us.
+    pub(crate) id_is_chosen: bool,
+}
+
+/// An acknowledgement that has its place in the order, and perhaps still waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    pub(crate) kind: Kind,
+    pub(crate) packet_id: NonZeroU16,
+    /// What it waits for; `None` when it may go.
+    pub(crate) ticket: Option<Ticket>,
+    pub(crate) reason: Reason,
+    pub(crate) text: String,
+}
+
+/// Which acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Of QoS 1.
+    PubAck,
+    /// Of QoS 2.
+    PubRec,
+}
+
+impl Connection {
+    pub(crate) fn new(facts: Facts, now: Instant) -> Connection {
+        Connection {
+            facts,
+            state: State::Greeting,
+            version: Version::V5,
+            out: Vec::new(),
+            dirty: false,
+            owed: VecDeque::new(),
+            patience: None,
+            last_seen: now,
+            max_packet: usize::MAX,
+            wants_reasons: true,
+            told: (0, now),
+            id_is_chosen: false,
+        }
+    }
+
+    /// Appends a packet, without its reason string when the client cannot take or does not want it.
+    pub(crate) fn send(&mut self, packet: &Packet<'_>) {
+        let _ = wire::encode_within(self.version, packet, self.max_packet, &mut self.out);
+    }
+
+    /// Notes an acknowledgement in its place; it goes out when everything before it has.
+    pub(crate) fn owe(&mut self, owed: Owed) {
+        if owed.ticket.is_none() && self.owed.is_empty() {
+            self.send_owed(&owed);
+        } else {
+            self.owed.push_back(owed);
+        }
+    }
+
+    /// Lets those go that waited for `ticket`, and whatever they held back.
+    pub(crate) fn settle(&mut self, ticket: Ticket, reason: Reason, text: &str) {
+        for owed in self.owed.iter_mut().filter(|owed| owed.ticket == Some(ticket)) {
+            owed.ticket = None;
+            owed.reason = reason;
+            owed.text = text.to_string();
+        }
+        while let Some(owed) = self.owed.pop_front_if(|owed| owed.ticket.is_none()) {
+            self.send_owed(&owed);
+        }
+    }
+
+    fn send_owed(&mut self, owed: &Owed) {
+        let mut properties = PropertyBuffer::new();
+        if self.wants_reasons && !owed.text.is_empty() {
+            properties.reason_string(&owed.text);
+        }
+        let ack = Ack {
+            packet_id: owed.packet_id,
+            reason: owed.reason,
+            properties: properties.as_properties(),
+        };
+        self.send(&match owed.kind {
+            Kind::PubAck => Packet::PubAck(ack),
+            Kind::PubRec => Packet::PubRec(ack),
+        });
+    }
+}

@@ -1,0 +1,66 @@
+//! What the core asks of the loop. The bytes for a connection stand in the connection itself; this
+//! only names who has some.
+
+use crate::broker::intake::{Reply, Ticket};
+use crate::broker::slots::Key;
+use crate::bus::{Delivery, Refused};
+use crate::storage::{Batch, Window};
+
+/// Gathered in a turn, performed at its end.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// Connections with bytes to write; each once.
+    pub(crate) dirty: Vec<Key>,
+    /// Connections to close when their bytes are out.
+    pub(crate) close: Vec<Key>,
+    /// Messages for the links of this process: session, message.
+    pub(crate) deliver: Vec<(Key, Delivery)>,
+    /// Publishes for the gate.
+    pub(crate) hold: Vec<Hold>,
+    /// Passwords to check.
+    pub(crate) verify: Vec<Verify>,
+    /// Answers to the links' operations.
+    pub(crate) answers: Vec<(Reply, Result<(), Refused>)>,
+    /// Writes of this turn by window; the tickets of the first two wait for them.
+    pub(crate) promise: Writes,
+    /// The daemon's own classes.
+    pub(crate) background: Writes,
+    /// Nobody waits for these.
+    pub(crate) lazy: Batch,
+}
+
+/// Writes that are committed together, and who waits for that.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    pub(crate) batch: Batch,
+    pub(crate) ticket: Option<Ticket>,
+}
+
+/// A publish for the gate.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pub(crate) ticket: Ticket,
+    pub(crate) message: crate::bus::Message,
+    pub(crate) client: std::sync::Arc<str>,
+    pub(crate) from: std::sync::Arc<crate::broker::Principal>,
+    pub(crate) response_allowed: bool,
+}
+
+/// A password to check.
+#[derive(Debug)]
+pub(crate) struct Verify {
+    pub(crate) connection: Key,
+    pub(crate) username: String,
+    pub(crate) password: Vec<u8>,
+}
+
+impl Effects {
+    /// The writes of a window.
+    pub(crate) fn writes(&mut self, window: Window) -> &mut Batch {
+        match window {
+            Window::Promise => &mut self.promise.batch,
+            Window::Background => &mut self.background.batch,
+            Window::Lazy => &mut self.lazy,
+        }
+    }
+}

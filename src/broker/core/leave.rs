@@ -1,0 +1,185 @@
+//! The end of connections and of sessions: DISCONNECT, takeover, silence, wills, expiry.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::connection::State;
+use super::{Core, Effects, Timer, Waiter};
+use crate::broker::acl;
+use crate::broker::message::{Incoming, Now};
+use crate::broker::session::{Peer, Will};
+use crate::broker::slots::Key;
+use crate::broker::wire::{Disconnect, Malformed, Reason};
+use crate::storage::Table;
+
+impl Core {
+    /// The socket is gone, or about to be: the loop says so, whoever wanted it.
+    pub(crate) fn closed(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        self.cut(now, key, fx);
+        let Some(connection) = self.connections.remove(key) else { return };
+        let crowd = connection.facts.crowd();
+        if let Some(count) = self.crowd.get_mut(&crowd) {
+            *count -= 1;
+            if *count == 0 {
+                self.crowd.remove(&crowd);
+            }
+        }
+    }
+
+    /// DISCONNECT from the client (§3.14): without a will, unless it asks for it.
+    pub(super) fn disconnected(
+        &mut self,
+        now: Now,
+        key: Key,
+        disconnect: &Disconnect<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        let longest = self.setting.limits.session_expiry_s;
+        if let Some(session) = self.open_session(key)
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            if let Some(expiry_s) = disconnect.properties.session_expiry_interval() {
+                if session.expiry_s == 0 && expiry_s > 0 {
+                    return Err(Malformed::SessionExpiryTooLate);
+                }
+                session.expiry_s = expiry_s.min(longest);
+            }
+            if disconnect.reason == Reason::Success {
+                session.will = None;
+            }
+        }
+        self.cut(now, key, fx);
+        Ok(())
+    }
+
+    /// Takes the connection off its session; its bytes still go out, nothing more comes in.
+    pub(super) fn cut(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let state = std::mem::replace(&mut connection.state, State::Closing);
+        connection.owed.clear();
+        if matches!(state, State::Closing) {
+            return;
+        }
+        fx.close.push(key);
+        if let State::Open(session) = state
+            && self.sessions.get(session).is_some_and(|open| open.peer == Peer::Wire(key))
+        {
+            self.lost(now, session, fx);
+        }
+    }
+
+    /// A session lost its peer: it waits, or ends; its will waits, or fires (§3.1.2.5).
+    pub(super) fn lost(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.peer = Peer::Away;
+        session.land();
+        if session.expiry_s == 0 {
+            return self.finish(now, key, fx);
+        }
+        let patience = session.will.as_ref().map(|will| will.delay_s.min(session.expiry_s));
+        if session.expiry_s < u32::MAX {
+            session.ends_at = Some(now.at + Duration::from_secs(session.expiry_s.into()));
+        }
+        session.will_at = patience.map(|delay_s| now.at + Duration::from_secs(delay_s.into()));
+        for at in session.will_at.into_iter().chain(session.ends_at) {
+            self.timers.push(Reverse((at, Timer::Session(key))));
+        }
+        let client = session.client.clone();
+        self.store_session(now, key, fx);
+        self.session_due(now, key, fx); // a will without delay fires at once
+        self.tell_presence(now, &client, None, fx);
+    }
+
+    /// Whether a will or the end of a session is due.
+    pub(super) fn session_due(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.peer != Peer::Away {
+            return;
+        }
+        if session.will_at.is_some_and(|at| at <= now.at) {
+            session.will_at = None;
+            if let Some(will) = session.will.take() {
+                self.fire(now, key, &will, fx);
+            }
+        }
+        let over = |at: Option<std::time::Instant>| at.is_some_and(|at| at <= now.at);
+        if self.sessions.get(key).is_some_and(|session| over(session.ends_at)) {
+            self.finish(now, key, fx);
+        }
+    }
+
+    /// Publishes a will, if its author still may.
+    fn fire(&mut self, now: Now, key: Key, will: &Will, fx: &mut Effects) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let message = &will.message;
+        let publish =
+            acl::Publish { topic: &message.topic, retain: will.retain, payload: &message.payload };
+        if let Err(denied) = self.setting.acl.may_will(&session.principal, &publish) {
+            let (client, principal) = (session.client.clone(), session.principal.clone());
+            return self.tell_denied(now, (&client, &principal), &message.topic, &denied, fx);
+        }
+        let incoming = Incoming::of(message, will.retain);
+        self.publish(now, &incoming, Some(key), fx);
+    }
+
+    /// A session ends for good: will, filters, queue, rows.
+    pub(super) fn finish(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        if let Some(will) = self.sessions.get_mut(key).and_then(|session| session.will.take()) {
+            self.fire(now, key, &will, fx);
+        }
+        let Some(session) = self.sessions.remove(key) else { return };
+        self.clients.remove(&session.client);
+        for filter in session.filters.keys() {
+            self.tree.remove(filter, key);
+        }
+        self.tell_presence(now, &session.client, None, fx);
+        let Some(row) = session.row else { return };
+        fx.lazy.writes.push((Table::Session, session.client.as_bytes().to_vec(), None));
+        for seq in session.numbers() {
+            fx.lazy.writes.push((Table::Queue, super::restore::queue_key(row, seq), None));
+        }
+    }
+
+    /// Another connection uses the same client id (MQTT-3.1.4-3).
+    pub(super) fn take_over(&mut self, now: Now, key: Key, clean_start: bool, fx: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if clean_start {
+            session.expiry_s = 0; // MQTT-3.1.4-4: the old session is discarded
+        }
+        match session.peer {
+            Peer::Wire(old) => self.end(now, old, Reason::SessionTakenOver, "", fx),
+            Peer::Away if clean_start => self.finish(now, key, fx),
+            Peer::Away | Peer::Link => {}
+        }
+    }
+
+    /// The session of an open connection.
+    pub(super) fn open_session(&self, key: Key) -> Option<Key> {
+        match self.connections.get(key)?.state {
+            State::Open(session) => Some(session),
+            State::Greeting | State::Verifying(_) | State::Closing => None,
+        }
+    }
+
+    /// The daemon goes down: every client is told, no will fires (the box says `offline` itself).
+    pub(super) fn stop(&mut self, now: Now, fx: &mut Effects) {
+        let open: Vec<Key> = self.connections.iter().map(|(key, _)| key).collect();
+        for key in open {
+            if let Some(session) = self.open_session(key)
+                && let Some(session) = self.sessions.get_mut(session)
+            {
+                session.will = None;
+            }
+            self.end(now, key, Reason::ServerShuttingDown, "", fx);
+        }
+        for (_, waiters) in self.waiting.drain() {
+            for waiter in waiters {
+                if let Waiter::Link(reply) = waiter {
+                    let message = "the broker stops".to_string();
+                    let refused = crate::bus::Refused { code: "broker.gone", message };
+                    fx.answers.push((reply, Err(refused)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The broker's decisions: bytes and operations in, bytes and effects out. Pure: no socket, no disk, no
+//! clock.
+//!
+//! ```text
+//!  bytes ──> frame ──> connect │ publish │ subscribe │ acknowledge │ ping │ disconnect
+//!                                  │
+//!            may it? ── no ──> told: reason code, event/broker/<client>/refused
+//!                │ yes
+//!            a command? ── yes ──> held, until the gate has decided
+//!                │
+//!            keep (retained) ──> tree ──> each session: may it read? ──> sent now, or queued
+//!                │
+//!            acknowledged when it is safe: in order, after the commit if anything went to disk
+//! ```
+//!
+//! | file | decides |
+//! |---|---|
+//! | `connect` | who comes in: identity, client id, session, will |
+//! | `publish` | what is taken, kept, held, acknowledged |
+//! | `deliver` | what goes out to whom, and what waits |
+//! | `subscribe` | filters |
+//! | `link` | the same for the links of this process |
+//! | `leave` | the end of connections and sessions, wills |
+//! | `restore` | sessions, queues and retained messages on disk |
+
+mod connect;
+mod connection;
+mod deliver;
+mod effects;
+mod leave;
+mod link;
+mod publish;
+mod restore;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) use effects::{Effects, Hold};
+
+use connection::{Connection, State};
+
+use super::acl::Acl;
+use super::identity::{self, Facts};
+use super::intake::{LinkId, Op, Reply, Ticket};
+use super::limits::Limits;
+use super::message::{Message, Now};
+use super::retained::Retained;
+use super::session::Session;
+use super::slots::{Key, Slots};
+use super::tree::{Subscriber, Tree};
+use super::wire::{self, Disconnect, Malformed, Packet, Properties, PropertyBuffer, Reason, Version};
+use crate::service::Stamper;
+use crate::topic::Root;
+
+/// What the core is made with.
+pub(crate) struct Setting {
+    pub(crate) root: Root,
+    pub(crate) acl: Acl,
+    pub(crate) limits: Limits,
+    pub(crate) rules: identity::Rules,
+    pub(crate) stamper: Stamper,
+}
+
+/// The broker.
+pub(crate) struct Core {
+    setting: Setting,
+    connections: Slots<Connection>,
+    sessions: Slots<Session>,
+    clients: HashMap<Arc<str>, Key>,
+    /// Connections of each uid, or of each address without one.
+    crowd: HashMap<String, u32>,
+    links: HashMap<LinkId, Key>,
+    tree: Tree,
+    retained: Retained,
+    /// Who waits for a ticket.
+    waiting: HashMap<Ticket, Vec<Waiter>>,
+    held: HashMap<Ticket, Held>,
+    next_ticket: Ticket,
+    next_row: u64,
+    timers: BinaryHeap<Reverse<(Instant, Timer)>>,
+    /// Used again for each publish.
+    matched: Vec<Subscriber>,
+    properties: PropertyBuffer,
+    counters: Counters,
+}
+
+/// Who waits until something is safe.
+#[derive(Debug)]
+enum Waiter {
+    Connection(Key),
+    Link(Reply),
+}
+
+/// A publish the gate has.
+#[derive(Debug)]
+struct Held {
+    message: Arc<Message>,
+    publisher: Option<Key>,
+}
+
+/// What is due at a time. What no longer holds when it is due is passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A CONNECT should be here.
+    Greeting(Key),
+    /// A client should have been heard of.
+    Alive(Key),
+    /// A will fires, or a session ends.
+    Session(Key),
+    /// A retained message expires.
+    Retained,
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// PUBLISH packets taken from clients and links.
+    pub(crate) published: u64,
+    /// Messages sent to clients and links.
+    pub(crate) delivered: u64,
+    /// Messages that found no room in a queue or a slow connection's buffer, or expired there.
+    pub(crate) dropped: u64,
+    /// Publishes, subscriptions and connections refused.
+    pub(crate) refused: u64,
+}
+
+impl Core {
+    pub(crate) fn new(setting: Setting) -> Core {
+        let retained = Retained::new(setting.limits.retained);
+        Core {
+            setting,
+            connections: Slots::default(),
+            sessions: Slots::default(),
+            clients: HashMap::new(),
+            crowd: HashMap::new(),
+            links: HashMap::new(),
+            tree: Tree::default(),
+            retained,
+            waiting: HashMap::new(),
+            held: HashMap::new(),
+            next_ticket: 1,
+            next_row: 1,
+            timers: BinaryHeap::new(),
+            matched: Vec::new(),
+            properties: PropertyBuffer::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A connection came; `None` when there is no room for it.
+    pub(crate) fn accept(&mut self, now: Now, facts: Facts) -> Option<Key> {
+        let limits = &self.setting.limits;
+        let crowd = facts.crowd();
+        let count = self.crowd.get(&crowd).copied().unwrap_or(0);
+        if self.connections.len() >= limits.connections || count >= limits.connections_per_uid {
+            self.counters.refused += 1;
+            return None;
+        }
+        let until = now.at + limits.connect_timeout;
+        *self.crowd.entry(crowd).or_default() += 1;
+        let key = self.connections.insert(Connection::new(facts, now.at));
+        self.timers.push(Reverse((until, Timer::Greeting(key))));
+        Some(key)
+    }
+
+    /// Bytes came; returns how many of them are done with. Fewer than all means: wait for more, or
+    /// (after a CONNECT with a password) until [`Core::reading`] again.
+    pub(crate) fn received(&mut self, now: Now, key: Key, bytes: &[u8], fx: &mut Effects) -> usize {
+        let mut done = 0;
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.last_seen = now.at;
+        }
+        while let Some(connection) = self.connections.get(key) {
+            let max = match connection.state {
+                State::Greeting => self.setting.limits.connect_size,
+                State::Open(_) => self.setting.limits.packet_size,
+                State::Verifying(_) => break,
+                State::Closing => return bytes.len(),
+            };
+            let frame = match wire::frame(&bytes[done..], max) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(malformed) => {
+                    self.malformed(now, key, malformed, fx);
+                    return bytes.len();
+                }
+            };
+            done += frame.size;
+            if let Err(malformed) = self.packet(now, key, &frame, fx) {
+                self.malformed(now, key, malformed, fx);
+                return bytes.len();
+            }
+        }
+        done
+    }
+
+    /// Whether the loop should read from this connection.
+    pub(crate) fn reading(&self, key: Key) -> bool {
+        self.connections.get(key).is_some_and(|connection| match connection.state {
+            State::Greeting => true,
+            // Whoever does not take our answers gives us no more questions.
+            State::Open(_) => {
+                connection.out.len() <= self.setting.limits.outbox
+                    && connection.owed.len() <= self.setting.limits.owed
+            }
+            State::Verifying(_) | State::Closing => false,
+        })
+    }
+
+    /// The bytes to write to a connection; the loop takes away what it wrote.
+    pub(crate) fn outbox(&mut self, key: Key) -> Option<&mut Vec<u8>> {
+        self.connections.get_mut(key).map(|connection| &mut connection.out)
+    }
+
+    /// The loop wrote what it could; a connection that has room again gets what waited.
+    pub(crate) fn written(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.dirty = false;
+        if let State::Open(session) = connection.state
+            && connection.out.len() <= self.setting.limits.outbox / 2
+        {
+            self.pump(now, session, fx);
+        }
+    }
+
+    fn packet(
+        &mut self,
+        now: Now,
+        key: Key,
+        frame: &wire::Frame<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
+        let State::Open(session) = connection.state else {
+            let connect = wire::decode_connect(frame)?;
+            self.connect(now, key, &connect, frame, fx);
+            return Ok(());
+        };
+        let packet = wire::decode(connection.version, frame)?;
+        packet.from_client()?;
+        match packet {
+            Packet::Publish(publish) => self.publish_in(now, key, &publish, fx),
+            Packet::PubAck(ack) => self.puback(now, session, &ack, fx),
+            Packet::PubRec(ack) => self.pubrec(now, key, &ack, fx),
+            Packet::PubRel(ack) => self.pubrel(key, &ack, fx),
+            Packet::PubComp(ack) => self.pubcomp(now, session, &ack, fx),
+            Packet::Subscribe(subscribe) => self.subscribe(now, key, &subscribe, fx),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(now, key, &unsubscribe, fx),
+            Packet::PingReq => self.send(key, &Packet::PingResp, fx),
+            Packet::Disconnect(disconnect) => self.disconnected(now, key, &disconnect, fx)?,
+            Packet::Auth(_) => self.end(now, key, Reason::ProtocolError, "no extended authentication", fx),
+            Packet::Connect(_) => return Err(Malformed::SecondConnect),
+            Packet::ConnAck(_)
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingResp => return Err(Malformed::PacketType),
+        }
+        Ok(())
+    }
+
+    /// An operation of this process.
+    pub(crate) fn operation(&mut self, now: Now, op: Op, fx: &mut Effects) {
+        match op {
+            Op::Attach { link, principal, deliveries: _ } => self.attach(now, link, principal, fx),
+            Op::Detach { link } => self.detach(now, link, fx),
+            Op::Publish { link, message, reply } => self.link_publish(now, link, &message, reply, fx),
+            Op::Subscribe { link, filter, qos, reply } => {
+                let result = self.link_subscribe(now, link, &filter, qos, fx);
+                fx.answers.push((reply, result));
+            }
+            Op::Unsubscribe { link, filter } => self.link_unsubscribe(link, &filter),
+            Op::Acknowledge { link, token } => self.link_acknowledge(now, link, token, fx),
+            Op::Released { ticket, verdict } => self.released(now, ticket, verdict, fx),
+            Op::Stored { ticket, result } => self.stored(now, ticket, &result, fx),
+            Op::Verified { connection, verdict } => self.verified(now, connection, verdict, fx),
+            Op::Stop => self.stop(now, fx),
+        }
+    }
+
+    /// When something is due next.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Does what is due.
+    pub(crate) fn due(&mut self, now: Now, fx: &mut Effects) {
+        while let Some(Reverse((at, timer))) = self.timers.peek().copied()
+            && at <= now.at
+        {
+            self.timers.pop();
+            match timer {
+                Timer::Greeting(key) => self.greeting_due(now, key, fx),
+                Timer::Alive(key) => self.alive_due(now, key, fx),
+                Timer::Session(key) => self.session_due(now, key, fx),
+                Timer::Retained => self.retained_due(now, fx),
+            }
+        }
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The session a link is attached to.
+    pub(crate) fn session_of(&self, link: LinkId) -> Option<Key> {
+        self.links.get(&link).copied()
+    }
+
+    fn greeting_due(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        let greeting = |connection: &Connection| {
+            matches!(connection.state, State::Greeting | State::Verifying(_))
+        };
+        if self.connections.get(key).is_some_and(greeting) {
+            self.cut(now, key, fx);
+        }
+    }
+
+    /// §3.1.2.10: silence for one and a half keep-alives ends a connection.
+    fn alive_due(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let Some(patience) = connection.patience else { return };
+        let until = connection.last_seen + patience;
+        if until <= now.at {
+            self.end(now, key, Reason::KeepAliveTimeout, "", fx);
+        } else {
+            self.timers.push(Reverse((until, Timer::Alive(key))));
+        }
+    }
+
+    fn retained_due(&mut self, now: Now, fx: &mut Effects) {
+        for topic in self.retained.expired(now) {
+            self.retained.clear(&topic);
+            fx.lazy.writes.push((crate::storage::Table::Retained, topic.as_bytes().to_vec(), None));
+        }
+    }
+
+    /// Appends a packet for a connection.
+    fn send(&mut self, key: Key, packet: &Packet<'_>, fx: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.send(packet);
+        touch(connection, key, fx);
+    }
+
+    /// The connection broke a rule of the protocol.
+    fn malformed(&mut self, now: Now, key: Key, malformed: Malformed, fx: &mut Effects) {
+        let Some(connection) = self.connections.get(key) else { return };
+        match connection.state {
+            State::Greeting => self.malformed_greeting(now, key, malformed, fx),
+            State::Open(_) => {
+                let text = format!("{} ({})", malformed.text(), malformed.clause(connection.version));
+                self.end(now, key, malformed.reason(), &text, fx);
+            }
+            State::Verifying(_) | State::Closing => self.cut(now, key, fx),
+        }
+    }
+
+    /// Ends a connection: DISCONNECT with the reason where the version has it, then closed. The will
+    /// fires.
+    fn end(&mut self, now: Now, key: Key, reason: Reason, text: &str, fx: &mut Effects) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if connection.version == Version::V5 && matches!(connection.state, State::Open(_)) {
+            let mut properties = PropertyBuffer::new();
+            if connection.wants_reasons && !text.is_empty() {
+                properties.reason_string(text);
+            }
+            let properties = properties.as_properties();
+            self.send(key, &Packet::Disconnect(Disconnect { reason, properties }), fx);
+        }
+        self.cut(now, key, fx);
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.next_ticket - 1
+    }
+}
+
+/// Puts a connection on the list of those with bytes to write.
+fn touch(connection: &mut Connection, key: Key, fx: &mut Effects) {
+    if !connection.dirty {
+        connection.dirty = true;
+        fx.dirty.push(key);
+    }
+}
+
+/// No properties at all.
+const NONE: Properties<'static> = Properties::NONE;
