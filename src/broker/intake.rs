@@ -43,7 +43,7 @@ pub(crate) enum Op {
     /// The storage writer committed, or could not.
     Stored { ticket: Ticket, result: Result<(), storage::Unsafe> },
     /// A password was checked.
-    Verified { connection: Key, verdict: identity::Verdict },
+    Verified { connection: Key, password: identity::Password },
     /// The daemon goes down.
     Stop,
 }

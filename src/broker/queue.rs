@@ -107,6 +107,10 @@ impl Queue {
         Some(waiting)
     }
 
+    pub(crate) fn first(&self) -> Option<&Waiting> {
+        self.waiting.front()
+    }
+
     /// Whether the first message expired, so that it can be popped and told.
     pub(crate) fn first_expired(&self, now: Now) -> bool {
         self.waiting.front().is_some_and(|first| first.message.expired(now))

@@ -30,6 +30,10 @@ impl Retained {
         self.topics.len()
     }
 
+    pub(crate) fn has(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
+    }
+
     /// Whether a message of this weight may be kept for this topic. Asked before anything is sent to
     /// anyone, so that a refusal has no effects.
     pub(crate) fn has_room(&self, topic: &str, weight: usize) -> bool {

@@ -86,6 +86,8 @@ pub(crate) struct Session {
     pub(crate) client: Arc<str>,
     /// Only this principal may use the client id while the session lives.
     pub(crate) principal: Arc<Principal>,
+    /// The principal's name, to travel with messages.
+    pub(crate) name: Arc<str>,
     pub(crate) peer: Peer,
     /// Its number on disk; `None` while it ends with its connection.
     pub(crate) row: Option<u64>,
@@ -112,6 +114,7 @@ impl Session {
     pub(crate) fn new(client: Arc<str>, principal: Arc<Principal>, bounds: Bounds) -> Session {
         Session {
             client,
+            name: principal.name.as_str().into(),
             principal,
             peer: Peer::Away,
             row: None,
@@ -219,6 +222,12 @@ impl Session {
         released.map(|flying| flying.packet_id)
     }
 
+    /// The numbers of all messages it still has.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
+        let flying = self.in_flight.iter().map(|flying| flying.waiting.seq);
+        flying.chain(self.queue.iter().map(|waiting| waiting.seq)).filter(|&seq| seq > 0)
+    }
+
     /// The next message to send now, expired ones left out. `expired` gets their numbers.
     pub(crate) fn next(&mut self, now: Now, expired: &mut Vec<u64>) -> Option<Waiting> {
         while self.queue.first_expired(now) {
@@ -245,7 +254,7 @@ mod tests {
     use bytes::Bytes;
 
     fn session() -> Session {
-        let principal = Principal { name: "app:a".into(), role: Role::App, app: None, uid: None };
+        let principal = Principal { name: "app:a".into(), role: Role::App, app: None, uid: None, bridge: None };
         let bounds = Bounds { count: 100, bytes: 100_000, policy: Policy::Oldest };
         Session::new("a".into(), Arc::new(principal), bounds)
     }

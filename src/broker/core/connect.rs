@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::connection::State;
 use super::{Core, Effects, Timer};
 use crate::broker::acl;
-use crate::broker::identity::{self, Verdict};
+use crate::broker::identity::{self, Facts, Password, Rules};
 use crate::broker::message::{self, Message, Now};
 use crate::broker::notice;
 use crate::broker::principal::Principal;
@@ -53,7 +53,7 @@ impl Core {
             return self.refuse_connect(now, key, connect.client_id, &unwelcome, fx);
         }
         let Some(password) = connect.password else {
-            return self.admit(now, key, connect, Verdict::NoPassword, fx);
+            return self.admit(now, key, connect, Password::None, fx);
         };
         let username = connect.username.unwrap_or_default().to_string();
         let mut whole = vec![frame.header];
@@ -64,7 +64,7 @@ impl Core {
     }
 
     /// The password was checked.
-    pub(super) fn verified(&mut self, now: Now, key: Key, verdict: Verdict, fx: &mut Effects) {
+    pub(super) fn verified(&mut self, now: Now, key: Key, password: Password, fx: &mut Effects) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let State::Verifying(whole) = &mut connection.state else { return };
         let whole = std::mem::take(whole);
@@ -72,7 +72,7 @@ impl Core {
         let Some((&header, body)) = whole.split_first() else { return };
         let frame = Frame { header, body, size: whole.len() };
         match wire::decode_connect(&frame) {
-            Ok(connect) => self.admit(now, key, &connect, verdict, fx),
+            Ok(connect) => self.admit(now, key, &connect, password, fx),
             Err(malformed) => self.malformed_greeting(now, key, malformed, fx),
         }
         // It may have sent more while it waited: the loop looks again.
@@ -86,10 +86,10 @@ impl Core {
         now: Now,
         key: Key,
         connect: &Connect<'_>,
-        verdict: Verdict,
+        password: Password,
         fx: &mut Effects,
     ) {
-        match self.welcome(now, key, connect, verdict) {
+        match self.welcome(key, connect, password) {
             Ok(principal) => self.open(now, key, connect, principal, fx),
             Err(unwelcome) => self.refuse_connect(now, key, connect.client_id, &unwelcome, fx),
         }
@@ -98,17 +98,23 @@ impl Core {
     /// Everything that can speak against a client, before anything changes.
     fn welcome(
         &self,
-        now: Now,
         key: Key,
         connect: &Connect<'_>,
-        verdict: Verdict,
+        password: Password,
     ) -> Result<Arc<Principal>, Unwelcome> {
         let no = |reason, code, text: &str| Unwelcome { reason, code, text: text.to_string() };
         let Some(connection) = self.connections.get(key) else {
             return Err(no(Reason::UnspecifiedError, "broker.gone", "the connection is gone"));
         };
-        let principal = identity::establish(&connection.facts, verdict, &self.setting.rules)
-            .map_err(|refusal| no(refusal.reason, refusal.code, &refusal.message))?;
+        let origin = &connection.origin;
+        let facts = Facts { transport: origin.transport.clone(), password };
+        let rules = Rules {
+            own_uid: self.setting.own_uid,
+            operators: self.setting.operators,
+            max_role: origin.max_role,
+        };
+        let principal = identity::establish(&facts, &rules)
+            .map_err(|refusal| no(refusal.reason(), refusal.code(), refusal.message()))?;
         let id = connect.client_id;
         if id.len() > LONGEST_CLIENT_ID || id.starts_with(RESERVED) {
             let text = "a client id has at most 256 bytes and does not begin with maestro:";
@@ -131,7 +137,6 @@ impl Core {
                 .may_will(&principal, &publish)
                 .map_err(|denied| no(Reason::NotAuthorized, denied.code, &denied.message))?;
         }
-        let _ = now;
         Ok(Arc::new(principal))
     }
 
@@ -149,7 +154,7 @@ impl Core {
             code: unwelcome.code.to_string(),
             message: unwelcome.text.clone(),
             topic: None,
-            principal: connection.facts.to_string(),
+            principal: connection.origin.to_string(),
             stamp: self.setting.stamper.stamp(),
         };
         let mut properties = PropertyBuffer::new();
@@ -174,7 +179,7 @@ impl Core {
             Malformed::OlderProtocol => Some(Version::V311),
             Malformed::NewerProtocol => Some(Version::V5),
             Malformed::ClientIdentifierEmpty => Some(Version::V311),
-            _ => None,
+            _ => None, // not even MQTT, or a lie about it: closed without a word
         };
         if let (Some(version), Some(connection)) = (version, self.connections.get_mut(key)) {
             connection.version = version;
@@ -318,7 +323,7 @@ impl Core {
             state: notice::Presences::Online,
             principal: session.principal.name.clone(),
             role: session.principal.role,
-            listener: connection.facts.listener().to_string(),
+            listener: connection.origin.listener.to_string(),
             protocol: match connection.version {
                 Version::V311 => 4,
                 Version::V5 => 5,

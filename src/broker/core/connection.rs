@@ -8,12 +8,14 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::broker::identity::Facts;
+use crate::broker::identity::Transport;
 use crate::broker::intake::Ticket;
 use crate::broker::slots::Key;
 use crate::broker::wire::{self, Ack, Packet, PropertyBuffer, Reason, Version};
+use crate::contract::Role;
 
 /// Where a connection is in its life.
 #[derive(Debug)]
@@ -28,10 +30,51 @@ pub(crate) enum State {
     Closing,
 }
 
+/// Where a connection comes from: what the kernel and the listener say.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) transport: Transport,
+    /// Of a TCP connection.
+    pub(crate) address: Option<IpAddr>,
+    /// `unix`, `tcp`.
+    pub(crate) listener: &'static str,
+    pub(crate) max_role: Role,
+}
+
+/// With whom a connection shares its share of connections: a uid, or an address without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Crowd {
+    Uid(u32),
+    Address(Option<IpAddr>),
+}
+
+impl Origin {
+    pub(crate) fn crowd(&self) -> Crowd {
+        match &self.transport {
+            Transport::Unix(owner) | Transport::Loopback(Some(owner)) => Crowd::Uid(owner.uid),
+            Transport::Loopback(None) | Transport::Remote => Crowd::Address(self.address),
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.transport, self.address) {
+            (Transport::Unix(owner) | Transport::Loopback(Some(owner)), _) => {
+                write!(f, "{}:{}", self.listener, owner.login)
+            }
+            (Transport::Loopback(None) | Transport::Remote, Some(address)) => {
+                write!(f, "{}:{address}", self.listener)
+            }
+            (Transport::Loopback(None) | Transport::Remote, None) => f.write_str(self.listener),
+        }
+    }
+}
+
 /// One network connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) facts: Facts,
+    pub(crate) origin: Origin,
     pub(crate) state: State,
     pub(crate) version: Version,
     /// Bytes to write, in order.
@@ -47,9 +90,7 @@ pub(crate) struct Connection {
     pub(crate) max_packet: usize,
     /// The client wants reason strings (§3.1.2.11.7).
     pub(crate) wants_reasons: bool,
-    /// Refusals told in the current second, and when that began.
-    pub(crate) told: (u32, Instant),
-    /// Publishes of QoS 1 and 2 not yet acknowledged by us.
+    /// The client named itself.
     pub(crate) id_is_chosen: bool,
 }
 
@@ -74,9 +115,9 @@ pub(crate) enum Kind {
 }
 
 impl Connection {
-    pub(crate) fn new(facts: Facts, now: Instant) -> Connection {
+    pub(crate) fn new(origin: Origin, now: Instant) -> Connection {
         Connection {
-            facts,
+            origin,
             state: State::Greeting,
             version: Version::V5,
             out: Vec::new(),
@@ -86,7 +127,6 @@ impl Connection {
             last_seen: now,
             max_packet: usize::MAX,
             wants_reasons: true,
-            told: (0, now),
             id_is_chosen: false,
         }
     }

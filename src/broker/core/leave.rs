@@ -9,7 +9,7 @@ use crate::broker::acl;
 use crate::broker::message::{Incoming, Now};
 use crate::broker::session::{Peer, Will};
 use crate::broker::slots::Key;
-use crate::broker::wire::{Disconnect, Malformed, Reason};
+use crate::broker::wire::{Disconnect, Reason};
 use crate::storage::Table;
 
 impl Core {
@@ -17,11 +17,11 @@ impl Core {
     pub(crate) fn closed(&mut self, now: Now, key: Key, fx: &mut Effects) {
         self.cut(now, key, fx);
         let Some(connection) = self.connections.remove(key) else { return };
-        let crowd = connection.facts.crowd();
-        if let Some(count) = self.crowd.get_mut(&crowd) {
+        let crowd = connection.origin.crowd();
+        if let Some(count) = self.crowds.get_mut(&crowd) {
             *count -= 1;
             if *count == 0 {
-                self.crowd.remove(&crowd);
+                self.crowds.remove(&crowd);
             }
         }
     }
@@ -33,14 +33,15 @@ impl Core {
         key: Key,
         disconnect: &Disconnect<'_>,
         fx: &mut Effects,
-    ) -> Result<(), Malformed> {
+    ) {
         let longest = self.setting.limits.session_expiry_s;
         if let Some(session) = self.open_session(key)
             && let Some(session) = self.sessions.get_mut(session)
         {
             if let Some(expiry_s) = disconnect.properties.session_expiry_interval() {
                 if session.expiry_s == 0 && expiry_s > 0 {
-                    return Err(Malformed::SessionExpiryTooLate);
+                    let text = "a session that ends with its connection cannot be prolonged";
+                    return self.end(now, key, Reason::ProtocolError, text, fx); // §3.14.2.2.2
                 }
                 session.expiry_s = expiry_s.min(longest);
             }
@@ -49,7 +50,6 @@ impl Core {
             }
         }
         self.cut(now, key, fx);
-        Ok(())
     }
 
     /// Takes the connection off its session; its bytes still go out, nothing more comes in.

@@ -42,10 +42,10 @@ use std::time::Instant;
 
 pub(crate) use effects::{Effects, Hold};
 
-use connection::{Connection, State};
+pub(crate) use connection::Origin;
+use connection::{Connection, Crowd, State};
 
 use super::acl::Acl;
-use super::identity::{self, Facts};
 use super::intake::{LinkId, Op, Reply, Ticket};
 use super::limits::Limits;
 use super::message::{Message, Now};
@@ -62,7 +62,10 @@ pub(crate) struct Setting {
     pub(crate) root: Root,
     pub(crate) acl: Acl,
     pub(crate) limits: Limits,
-    pub(crate) rules: identity::Rules,
+    /// The daemon's uid.
+    pub(crate) own_uid: u32,
+    /// The gid of the group `maestro`.
+    pub(crate) operators: Option<u32>,
     pub(crate) stamper: Stamper,
 }
 
@@ -72,8 +75,7 @@ pub(crate) struct Core {
     connections: Slots<Connection>,
     sessions: Slots<Session>,
     clients: HashMap<Arc<str>, Key>,
-    /// Connections of each uid, or of each address without one.
-    crowd: HashMap<String, u32>,
+    crowds: HashMap<Crowd, u32>,
     links: HashMap<LinkId, Key>,
     tree: Tree,
     retained: Retained,
@@ -87,6 +89,8 @@ pub(crate) struct Core {
     matched: Vec<Subscriber>,
     properties: PropertyBuffer,
     counters: Counters,
+    telling: Telling,
+    own_name: Arc<str>,
 }
 
 /// Who waits until something is safe.
@@ -137,7 +141,7 @@ impl Core {
             connections: Slots::default(),
             sessions: Slots::default(),
             clients: HashMap::new(),
-            crowd: HashMap::new(),
+            crowds: HashMap::new(),
             links: HashMap::new(),
             tree: Tree::default(),
             retained,
@@ -149,21 +153,23 @@ impl Core {
             matched: Vec::new(),
             properties: PropertyBuffer::new(),
             counters: Counters::default(),
+            telling: Telling::default(),
+            own_name: "maestro:broker".into(),
         }
     }
 
     /// A connection came; `None` when there is no room for it.
-    pub(crate) fn accept(&mut self, now: Now, facts: Facts) -> Option<Key> {
+    pub(crate) fn accept(&mut self, now: Now, origin: Origin) -> Option<Key> {
         let limits = &self.setting.limits;
-        let crowd = facts.crowd();
-        let count = self.crowd.get(&crowd).copied().unwrap_or(0);
+        let crowd = origin.crowd();
+        let count = self.crowds.get(&crowd).copied().unwrap_or(0);
         if self.connections.len() >= limits.connections || count >= limits.connections_per_uid {
             self.counters.refused += 1;
             return None;
         }
         let until = now.at + limits.connect_timeout;
-        *self.crowd.entry(crowd).or_default() += 1;
-        let key = self.connections.insert(Connection::new(facts, now.at));
+        *self.crowds.entry(crowd).or_default() += 1;
+        let key = self.connections.insert(Connection::new(origin, now.at));
         self.timers.push(Reverse((until, Timer::Greeting(key))));
         Some(key)
     }
@@ -252,13 +258,15 @@ impl Core {
             Packet::Subscribe(subscribe) => self.subscribe(now, key, &subscribe, fx),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(now, key, &unsubscribe, fx),
             Packet::PingReq => self.send(key, &Packet::PingResp, fx),
-            Packet::Disconnect(disconnect) => self.disconnected(now, key, &disconnect, fx)?,
+            Packet::Disconnect(disconnect) => self.disconnected(now, key, &disconnect, fx),
             Packet::Auth(_) => self.end(now, key, Reason::ProtocolError, "no extended authentication", fx),
-            Packet::Connect(_) => return Err(Malformed::SecondConnect),
+            Packet::Connect(_) => {
+                self.end(now, key, Reason::ProtocolError, "second CONNECT (MQTT-3.1.0-2)", fx);
+            }
             Packet::ConnAck(_)
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
-            | Packet::PingResp => return Err(Malformed::PacketType),
+            | Packet::PingResp => return Err(Malformed::NotFromClient),
         }
         Ok(())
     }
@@ -266,7 +274,9 @@ impl Core {
     /// An operation of this process.
     pub(crate) fn operation(&mut self, now: Now, op: Op, fx: &mut Effects) {
         match op {
-            Op::Attach { link, principal, deliveries: _ } => self.attach(now, link, principal, fx),
+            Op::Attach { link, principal, deliveries: _ } => {
+                self.attach(now, link, principal, fx);
+            }
             Op::Detach { link } => self.detach(now, link, fx),
             Op::Publish { link, message, reply } => self.link_publish(now, link, &message, reply, fx),
             Op::Subscribe { link, filter, qos, reply } => {
@@ -277,7 +287,7 @@ impl Core {
             Op::Acknowledge { link, token } => self.link_acknowledge(now, link, token, fx),
             Op::Released { ticket, verdict } => self.released(now, ticket, verdict, fx),
             Op::Stored { ticket, result } => self.stored(now, ticket, &result, fx),
-            Op::Verified { connection, verdict } => self.verified(now, connection, verdict, fx),
+            Op::Verified { connection, password } => self.verified(now, connection, password, fx),
             Op::Stop => self.stop(now, fx),
         }
     }
@@ -377,6 +387,36 @@ impl Core {
     fn ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
         self.next_ticket - 1
+    }
+}
+
+/// How often refusals are told on the bus: a flood of them must not become a second flood.
+#[derive(Debug, Default)]
+struct Telling {
+    since: Option<Instant>,
+    told: HashMap<String, u32>,
+}
+
+impl Telling {
+    /// Clients whose refusals are told in one second.
+    const CLIENTS: usize = 64;
+
+    fn allows(&mut self, now: Instant, client: &str, per_second: u32) -> bool {
+        let second = std::time::Duration::from_secs(1);
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= second) {
+            self.since = Some(now);
+            self.told.clear();
+        }
+        if !self.told.contains_key(client) {
+            if self.told.len() >= Telling::CLIENTS {
+                return false;
+            }
+            self.told.insert(client.to_string(), 0);
+        }
+        self.told.get_mut(client).is_some_and(|told| {
+            *told += 1;
+            *told <= per_second
+        })
     }
 }
 

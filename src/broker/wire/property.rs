@@ -244,7 +244,7 @@ impl<'a> Properties<'a> {
     }
 
     /// Over bytes that are known to be properties.
-    pub(super) const fn trusted(raw: &'a [u8]) -> Properties<'a> {
+    pub(crate) const fn trusted(raw: &'a [u8]) -> Properties<'a> {
         Properties { raw }
     }
 }

@@ -140,6 +140,11 @@ impl PropertyBuffer {
         }
         self
     }
+    /// Adds properties that were checked and encoded before, [`PropertyBuffer::forward`]ed ones.
+    pub(crate) fn append(&mut self, encoded: &[u8]) -> &mut Self {
+        self.raw.extend_from_slice(encoded);
+        self
+    }
     /// Copies all but the reason string and the user properties, which are left out when they would
     /// make a packet larger than its receiver takes.
     pub(super) fn without_comments(&mut self, properties: Properties<'_>) -> &mut Self {

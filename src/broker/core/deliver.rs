@@ -1,0 +1,372 @@
+//! What goes out: each matching session gets it now, later, or not at all. Acknowledgements by clients.
+
+use std::sync::Arc;
+
+use super::{Core, Effects, touch};
+use crate::broker::message::{Incoming, Message, Now};
+use crate::broker::queue::{Identifiers, Waiting};
+use crate::broker::session::{Acknowledged, Peer};
+use crate::broker::slots::Key;
+use crate::broker::tree::Subscriber;
+use crate::broker::wire::{Ack, Packet, Properties, Publish, PropertyBuffer, Reason, Version};
+use crate::bus::{Delivery, Qos};
+use crate::storage::{Table, Window};
+
+/// One session's share of a publish: what its subscriptions say together.
+#[derive(Debug)]
+struct Share {
+    session: Key,
+    qos: Qos,
+    retain: bool,
+    identifiers: Identifiers,
+}
+
+impl Core {
+    /// To every session with a matching subscription; true when one of them keeps it on disk.
+    pub(super) fn fan_out(
+        &mut self,
+        now: Now,
+        incoming: &Incoming<'_>,
+        publisher: Option<Key>,
+        window: Window,
+        fx: &mut Effects,
+    ) -> bool {
+        let mut matched = std::mem::take(&mut self.matched);
+        matched.clear();
+        self.tree.matching(incoming.topic, &mut matched);
+        if matched.len() > 1 {
+            matched.sort_by_key(|found| found.session);
+        }
+        let mut durable = false;
+        for group in matched.chunk_by(|one, other| one.session == other.session) {
+            let Some(share) = share(group, incoming, publisher) else { continue };
+            if self.may_have(&share, incoming) {
+                durable |= self.deliver(now, incoming, share, window, fx);
+            }
+        }
+        self.matched = matched;
+        durable
+    }
+
+    fn may_have(&self, share: &Share, incoming: &Incoming<'_>) -> bool {
+        self.sessions.get(share.session).is_some_and(|session| {
+            let audience = incoming.audience.map(|audience| &**audience);
+            self.setting.acl.may_read(&session.principal, incoming.topic, audience)
+        })
+    }
+
+    /// To one session: sent, queued or dropped; true when it waits on disk.
+    fn deliver(
+        &mut self,
+        now: Now,
+        incoming: &Incoming<'_>,
+        share: Share,
+        window: Window,
+        fx: &mut Effects,
+    ) -> bool {
+        let key = share.session;
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        if share.qos == Qos::AtMostOnce {
+            match session.peer {
+                Peer::Wire(connection) => self.send_at_most_once(now, connection, incoming, &share, fx),
+                Peer::Link => self.hand_over(now, incoming, &share, fx),
+                Peer::Away => {}
+            }
+            return false;
+        }
+        let seq = session.take_seq();
+        let row = session.row;
+        if let Some(row) = row {
+            let row_key = super::restore::queue_key(row, seq);
+            let bytes = super::restore::queue_row(incoming.shared(), &share.identifiers, (share.qos, share.retain), now);
+            fx.writes(window).writes.push((Table::Queue, row_key, Some(bytes)));
+        }
+        let waiting = Waiting {
+            message: incoming.shared().clone(),
+            qos: share.qos,
+            retain: share.retain,
+            dup: false,
+            identifiers: share.identifiers,
+            seq,
+        };
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        let dropped = session.queue.push(waiting);
+        session.dropped += dropped.len() as u64;
+        self.counters.dropped += dropped.len() as u64;
+        self.forget_rows(row, dropped.iter().map(|waiting| waiting.seq), fx);
+        self.pump(now, key, fx);
+        row.is_some()
+    }
+
+    /// QoS 0 to a connection: encoded straight from where it lies. A connection that is behind loses it.
+    fn send_at_most_once(
+        &mut self,
+        now: Now,
+        key: Key,
+        incoming: &Incoming<'_>,
+        share: &Share,
+        fx: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.out.len() > self.setting.limits.outbox {
+            self.counters.dropped += 1;
+            if let Some(session) = self.sessions.get_mut(share.session) {
+                session.dropped += 1;
+            }
+            return;
+        }
+        let expiry_s = incoming.expiry_s(now);
+        let plain = expiry_s.is_none() && share.identifiers.is_empty();
+        let properties = if connection.version == Version::V311 {
+            Properties::NONE
+        } else if plain {
+            Properties::trusted(incoming.properties)
+        } else {
+            complete(&mut self.properties, incoming.properties, expiry_s, &share.identifiers)
+        };
+        let publish = Publish {
+            dup: false,
+            qos: Qos::AtMostOnce,
+            retain: share.retain,
+            topic: incoming.topic,
+            packet_id: None,
+            properties,
+            payload: incoming.payload,
+        };
+        connection.send(&Packet::Publish(publish));
+        self.counters.delivered += 1;
+        touch(connection, key, fx);
+    }
+
+    /// QoS 0 to a link: bounded by its window, like everything else it gets.
+    fn hand_over(&mut self, now: Now, incoming: &Incoming<'_>, share: &Share, fx: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(share.session) else { return };
+        let seq = session.take_seq();
+        if !session.may_fly(seq) {
+            session.dropped += 1;
+            self.counters.dropped += 1;
+            return;
+        }
+        let waiting = Waiting {
+            message: incoming.shared().clone(),
+            qos: Qos::AtMostOnce,
+            retain: share.retain,
+            dup: false,
+            identifiers: Vec::new(),
+            seq,
+        };
+        fx.deliver.push((share.session, delivery(&waiting, now)));
+        session.fly(waiting);
+        self.counters.delivered += 1;
+    }
+
+    /// Sends what waits, as far as the window and the connection allow.
+    pub(super) fn pump(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        let mut expired = Vec::new();
+        while let Some(session) = self.sessions.get_mut(key) {
+            let Some(first) = session.queue.first() else { break };
+            let open = first.qos == Qos::AtMostOnce && session.peer != Peer::Link
+                || session.may_fly(first.seq);
+            match session.peer {
+                Peer::Away => break,
+                Peer::Link if !open => break,
+                Peer::Link => {
+                    let Some(waiting) = session.next(now, &mut expired) else { break };
+                    fx.deliver.push((key, delivery(&waiting, now)));
+                    session.fly(waiting);
+                }
+                Peer::Wire(connection_key) => {
+                    let Some(connection) = self.connections.get_mut(connection_key) else { break };
+                    if !open || connection.out.len() > self.setting.limits.outbox {
+                        break;
+                    }
+                    let Some(waiting) = session.next(now, &mut expired) else { break };
+                    if let Some(seq) = send_waiting(session, connection, &mut self.properties, waiting, now) {
+                        expired.push(seq); // too large for this client: done with (MQTT-3.1.2-25)
+                    }
+                    touch(connection, connection_key, fx);
+                }
+            }
+            self.counters.delivered += 1;
+        }
+        if !expired.is_empty() {
+            self.counters.dropped += expired.len() as u64;
+            let row = self.sessions.get(key).and_then(|session| session.row);
+            self.forget_rows(row, expired.into_iter(), fx);
+        }
+    }
+
+    /// Rows of messages that are done with.
+    pub(super) fn forget_rows(
+        &mut self,
+        row: Option<u64>,
+        numbers: impl Iterator<Item = u64>,
+        fx: &mut Effects,
+    ) {
+        let Some(row) = row else { return };
+        for seq in numbers.filter(|&seq| seq > 0) {
+            fx.lazy.writes.push((Table::Queue, super::restore::queue_key(row, seq), None));
+        }
+    }
+
+    /// PUBACK from a client.
+    pub(super) fn puback(&mut self, now: Now, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let done = session.complete(ack.packet_id, Qos::AtLeastOnce);
+        self.acknowledged(now, key, &done, fx);
+    }
+
+    /// PUBCOMP from a client.
+    pub(super) fn pubcomp(&mut self, now: Now, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let done = session.complete(ack.packet_id, Qos::ExactlyOnce);
+        self.acknowledged(now, key, &done, fx);
+    }
+
+    /// PUBREC from a client: answered with PUBREL.
+    pub(super) fn pubrec(&mut self, now: Now, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
+        let Some(session_key) = self.open_session(key) else { return };
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let done = session.receipt(ack.packet_id, ack.reason.is_error());
+        let reason = match done {
+            Acknowledged::Done(_) => return self.acknowledged(now, session_key, &done, fx),
+            Acknowledged::Step => Reason::Success,
+            Acknowledged::Unknown => Reason::PacketIdentifierNotFound,
+        };
+        let release = Ack { packet_id: ack.packet_id, reason, properties: Properties::NONE };
+        self.send(key, &Packet::PubRel(release), fx);
+    }
+
+    fn acknowledged(&mut self, now: Now, key: Key, done: &Acknowledged, fx: &mut Effects) {
+        if let Acknowledged::Done(seq) = done {
+            let row = self.sessions.get(key).and_then(|session| session.row);
+            self.forget_rows(row, std::iter::once(*seq), fx);
+            self.pump(now, key, fx);
+        }
+    }
+
+    /// Retained messages for a new subscription, through the queue so that none is lost.
+    pub(super) fn deliver_kept(
+        &mut self,
+        now: Now,
+        subscriber: Subscriber,
+        kept: &[Arc<Message>],
+        fx: &mut Effects,
+    ) {
+        for message in kept {
+            let incoming = Incoming::of(message, true);
+            let share = Share {
+                session: subscriber.session,
+                qos: message.qos.min(subscriber.options.qos),
+                retain: true,
+                identifiers: identifiers(&[subscriber]),
+            };
+            if !self.may_have(&share, &incoming) {
+                continue;
+            }
+            if share.qos == Qos::AtMostOnce {
+                self.queue_kept(now, message, share, fx);
+            } else {
+                self.deliver(now, &incoming, share, Window::Lazy, fx);
+            }
+        }
+    }
+}
+
+impl Core {
+    /// A retained message with QoS 0 waits like the others when its client is slow.
+    fn queue_kept(&mut self, now: Now, message: &Arc<Message>, share: Share, fx: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(share.session) else { return };
+        let seq = if session.peer == Peer::Link { session.take_seq() } else { 0 };
+        let dropped = session.queue.push(Waiting {
+            message: message.clone(),
+            qos: share.qos,
+            retain: share.retain,
+            dup: false,
+            identifiers: share.identifiers,
+            seq,
+        });
+        let row = session.row;
+        self.counters.dropped += dropped.len() as u64;
+        self.forget_rows(row, dropped.iter().map(|waiting| waiting.seq), fx);
+        self.pump(now, share.session, fx);
+    }
+}
+
+/// What the subscriptions of one session say together about one message: the highest quality, every
+/// identifier (§3.3.4). `None` when all of them are against it.
+fn share(group: &[Subscriber], incoming: &Incoming<'_>, publisher: Option<Key>) -> Option<Share> {
+    let session = group.first()?.session;
+    let mut wanted = group.iter().filter(|one| !(one.options.no_local && publisher == Some(session)));
+    let first = wanted.next()?;
+    let (mut qos, mut as_published) = (first.options.qos, first.options.retain_as_published);
+    for one in wanted {
+        qos = qos.max(one.options.qos);
+        as_published |= one.options.retain_as_published;
+    }
+    Some(Share {
+        session,
+        qos: qos.min(incoming.qos),
+        retain: as_published && incoming.retain,
+        identifiers: identifiers(group),
+    })
+}
+
+fn identifiers(group: &[Subscriber]) -> Identifiers {
+    group.iter().map(|one| one.options.identifier).filter(|&identifier| identifier > 0).collect()
+}
+
+/// Sends one message that waited; gives its number back when the client cannot take one so large.
+fn send_waiting(
+    session: &mut crate::broker::session::Session,
+    connection: &mut super::connection::Connection,
+    buffer: &mut PropertyBuffer,
+    waiting: Waiting,
+    now: Now,
+) -> Option<u64> {
+    let message = waiting.message.clone();
+    let (qos, retain, dup, seq) = (waiting.qos, waiting.retain, waiting.dup, waiting.seq);
+    let expiry_s = message.expiry_s(now);
+    let properties = complete(buffer, &message.properties, expiry_s, &waiting.identifiers);
+    let packet_id = (qos > Qos::AtMostOnce).then(|| session.fly(waiting));
+    let publish = Publish {
+        dup,
+        qos,
+        retain,
+        topic: &message.topic,
+        packet_id,
+        properties,
+        payload: &message.payload,
+    };
+    let before = connection.out.len();
+    connection.send(&Packet::Publish(publish));
+    if connection.out.len() > before {
+        return None;
+    }
+    session.forget(seq);
+    Some(seq)
+}
+
+/// The properties of a delivery: those of the message, the time it has left, the subscriptions it met.
+fn complete<'b>(
+    buffer: &'b mut PropertyBuffer,
+    forwarded: &[u8],
+    expiry_s: Option<u32>,
+    identifiers: &[u32],
+) -> Properties<'b> {
+    buffer.clear().append(forwarded);
+    if let Some(expiry_s) = expiry_s {
+        buffer.message_expiry_interval(expiry_s);
+    }
+    for &identifier in identifiers {
+        buffer.subscription_identifier(identifier);
+    }
+    buffer.as_properties()
+}
+
+/// A message as a link gets it.
+fn delivery(waiting: &Waiting, now: Now) -> Delivery {
+    let mut message = super::publish::bus_message(&waiting.message, waiting.retain, now);
+    message.qos = waiting.qos;
+    Delivery { message, token: waiting.seq, from: waiting.message.from.clone() }
+}

@@ -1,0 +1,190 @@
+//! The links of this process: sessions like any other, without a wire.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use super::publish::Taken;
+use super::{Core, Effects, Waiter};
+use crate::broker::intake::{LinkId, Reply};
+use crate::broker::message::{Incoming, Now};
+use crate::broker::principal::Principal;
+use crate::broker::session::{Options, Peer, Session};
+use crate::broker::tree::Subscriber;
+use crate::broker::wire::PropertyBuffer;
+use crate::bus::{Message, Qos, Refused};
+use crate::topic;
+
+/// Messages a link has not acknowledged; the rest waits in its session.
+const WINDOW: usize = 128;
+
+impl Core {
+    /// A link begins; an earlier one of the same principal ends.
+    pub(super) fn attach(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        principal: Principal,
+        fx: &mut Effects,
+    ) {
+        let client: Arc<str> = principal.name.as_str().into();
+        let principal = Arc::new(principal);
+        let key = match self.clients.get(&client) {
+            Some(&key) => {
+                self.links.retain(|_, session| *session != key);
+                key
+            }
+            None => {
+                let bounds = self.setting.limits.queue;
+                let session = Session::new(client.clone(), principal.clone(), bounds);
+                let key = self.sessions.insert(session);
+                self.clients.insert(client, key);
+                key
+            }
+        };
+        self.links.insert(link, key);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.land();
+        session.principal = principal;
+        session.peer = Peer::Link;
+        session.window = WINDOW;
+        // The new owner says itself what it wants.
+        let filters: Vec<Box<str>> = session.filters.keys().cloned().collect();
+        for filter in filters {
+            self.drop_filter(key, &filter);
+        }
+        self.pump(now, key, fx);
+    }
+
+    /// A link's owner is gone. A session with nothing in it goes too.
+    pub(super) fn detach(&mut self, now: Now, link: LinkId, fx: &mut Effects) {
+        let Some(key) = self.links.remove(&link) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.peer = Peer::Away;
+        session.land();
+        if session.queue.is_empty() && session.filters.is_empty() {
+            self.finish(now, key, fx);
+        }
+    }
+
+    pub(super) fn link_publish(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        message: &Message,
+        reply: Option<Reply>,
+        fx: &mut Effects,
+    ) {
+        let result = self.link_take(now, link, message, fx);
+        let Some(reply) = reply else { return };
+        match result {
+            Ok(Taken::Safe) => fx.answers.push((reply, Ok(()))),
+            Ok(Taken::When(ticket)) => {
+                self.waiting.entry(ticket).or_default().push(Waiter::Link(reply));
+            }
+            Err(refused) => fx.answers.push((reply, Err(refused))),
+        }
+    }
+
+    fn link_take(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        message: &Message,
+        fx: &mut Effects,
+    ) -> Result<Taken, Refused> {
+        let refused = |code, message: &str| Refused { code, message: message.to_string() };
+        let session = self.links.get(&link).copied();
+        let Some((key, session)) = session.and_then(|key| Some((key, self.sessions.get(key)?)))
+        else {
+            return Err(refused("broker.gone", "this link was taken over by another"));
+        };
+        if !topic::is_name(&message.topic) {
+            return Err(refused("topic.invalid", "that is not a topic name"));
+        }
+        let (client, from, name) =
+            (session.client.clone(), session.principal.clone(), session.name.clone());
+        let mut properties = PropertyBuffer::new();
+        encode_properties(message, &mut properties);
+        let audience: Option<Arc<str>> = match &message.audience {
+            Some(audience) if from.is_internal() => Some(audience.as_str().into()),
+            Some(_) | None => None,
+        };
+        let incoming = Incoming {
+            topic: &message.topic,
+            payload: &message.payload,
+            qos: message.qos,
+            retain: message.retain,
+            properties: properties.as_properties().raw(),
+            expires: message.expiry_s.map(|s| now.at + std::time::Duration::from_secs(s.into())),
+            from: &name,
+            audience: audience.as_ref(),
+            shared: OnceCell::new(),
+        };
+        self.counters.published += 1;
+        self.take(now, &incoming, (&client, &from), Some(key), fx).map_err(|denied| {
+            self.tell_denied(now, (&client, &from), &message.topic, &denied, fx);
+            Refused { code: denied.code, message: denied.message }
+        })
+    }
+
+    pub(super) fn link_subscribe(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        filter: &str,
+        qos: Qos,
+        fx: &mut Effects,
+    ) -> Result<(), Refused> {
+        let Some(&key) = self.links.get(&link) else {
+            let message = "this link was taken over by another".to_string();
+            return Err(Refused { code: "broker.gone", message });
+        };
+        if !topic::is_filter(filter) {
+            let message = format!("{filter} is not a topic filter");
+            return Err(Refused { code: "topic.invalid", message });
+        }
+        let options = Options { qos, ..Options::default() };
+        self.add_filter(key, filter, options)
+            .map_err(|denied| Refused { code: denied.code, message: denied.message })?;
+        let kept = self.retained.matching(filter, now);
+        self.deliver_kept(now, Subscriber { session: key, options }, &kept, fx);
+        Ok(())
+    }
+
+    pub(super) fn link_unsubscribe(&mut self, link: LinkId, filter: &str) {
+        if let Some(&key) = self.links.get(&link) {
+            self.drop_filter(key, filter);
+        }
+    }
+
+    pub(super) fn link_acknowledge(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        token: u64,
+        fx: &mut Effects,
+    ) {
+        let Some(&key) = self.links.get(&link) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let row = session.row;
+        if session.forget(token) {
+            self.forget_rows(row, std::iter::once(token), fx);
+            self.pump(now, key, fx);
+        }
+    }
+}
+
+fn encode_properties(message: &Message, properties: &mut PropertyBuffer) {
+    if let Some(content_type) = &message.content_type {
+        properties.content_type(content_type);
+    }
+    if let Some(response_topic) = &message.response_topic {
+        properties.response_topic(response_topic);
+    }
+    if let Some(correlation_data) = &message.correlation_data {
+        properties.correlation_data(correlation_data);
+    }
+    for (name, value) in &message.user {
+        properties.user_property(name, value);
+    }
+}

@@ -1,0 +1,458 @@
+//! PUBLISH from a client (§3.3): judged, held for the gate, kept, fanned out, acknowledged.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use super::connection::{Kind, Owed};
+use super::{Core, Effects, Held, Waiter};
+use crate::broker::acl::{self, Denied};
+use crate::broker::intake::Ticket;
+use crate::broker::message::{self, Incoming, Message, Now};
+use crate::broker::notice;
+use crate::broker::principal::Principal;
+use crate::broker::slots::Key;
+use crate::broker::wire::{Ack, Packet, Properties, Publish, PropertyBuffer, Reason};
+use crate::bus::{self, Qos, Refused};
+use crate::contract;
+use crate::storage::{Table, Unsafe, Window};
+
+/// What becomes of a publish that was taken.
+pub(super) enum Taken {
+    /// It is safe already.
+    Safe,
+    /// It is safe when this ticket is settled.
+    When(Ticket),
+}
+
+impl Core {
+    /// A client publishes.
+    pub(super) fn publish_in(
+        &mut self,
+        now: Now,
+        key: Key,
+        publish: &Publish<'_>,
+        fx: &mut Effects,
+    ) {
+        let Some(session_key) = self.open_session(key) else { return };
+        if publish.properties.topic_alias().is_some() {
+            let text = "topic aliases were not offered"; // topic alias maximum is 0
+            return self.end(now, key, Reason::TopicAliasInvalid, text, fx);
+        }
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        if publish.qos == Qos::ExactlyOnce
+            && let Some(packet_id) = publish.packet_id
+            && !session.received.insert(packet_id)
+        {
+            return self.owe(key, publish, Ok(Taken::Safe), fx); // it was taken before (§4.3.3)
+        }
+        let (from, client) = (session.principal.clone(), session.client.clone());
+        self.counters.published += 1;
+        let mut forward = PropertyBuffer::new();
+        if !publish.properties.is_empty() {
+            forward.forward(publish.properties);
+        }
+        let name = session.name.clone();
+        let incoming = Incoming {
+            topic: publish.topic,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: forward.as_properties().raw(),
+            expires: message::expires(&publish.properties, now),
+            from: &name,
+            audience: None,
+            shared: OnceCell::new(),
+        };
+        let result = self.take(now, &incoming, (&client, &from), Some(session_key), fx);
+        if let Err(denied) = &result {
+            if let (Some(packet_id), Some(session)) =
+                (publish.packet_id, self.sessions.get_mut(session_key))
+            {
+                session.received.remove(&packet_id);
+            }
+            self.tell_denied(now, (&client, &from), publish.topic, denied, fx);
+        }
+        self.owe(key, publish, result, fx);
+    }
+
+    /// Judges a publish and lets it in.
+    pub(super) fn take(
+        &mut self,
+        now: Now,
+        incoming: &Incoming<'_>,
+        (client, from): (&Arc<str>, &Arc<Principal>),
+        publisher: Option<Key>,
+        fx: &mut Effects,
+    ) -> Result<Taken, Denied> {
+        let publish = acl::Publish {
+            topic: incoming.topic,
+            retain: incoming.retain,
+            payload: incoming.payload,
+        };
+        self.setting.acl.may_publish(from, &publish)?;
+        if incoming.retain
+            && !incoming.payload.is_empty()
+            && !self.retained.has_room(incoming.topic, incoming.shared().weight())
+        {
+            let message = "there is no room for another retained message; \
+                           see broker.limits.max_retained and max_retained_size";
+            return Err(Denied { code: "broker.quota", message: message.to_string() });
+        }
+        if self.is_command(incoming.topic) {
+            return self.hold(now, incoming, (client, from), publisher, fx);
+        }
+        Ok(match self.publish(now, incoming, publisher, fx) {
+            Some(ticket) => Taken::When(ticket),
+            None => Taken::Safe,
+        })
+    }
+
+    fn is_command(&self, topic: &str) -> bool {
+        self.setting.root.tail(topic).is_some_and(|tail| tail.starts_with("cmd/"))
+    }
+
+    fn hold(
+        &mut self,
+        now: Now,
+        incoming: &Incoming<'_>,
+        (client, from): (&Arc<str>, &Arc<Principal>),
+        publisher: Option<Key>,
+        fx: &mut Effects,
+    ) -> Result<Taken, Denied> {
+        if self.held.len() >= self.setting.limits.held {
+            let message = "too many commands wait; send them slower".to_string();
+            return Err(Denied { code: "command.busy", message });
+        }
+        let ticket = self.ticket();
+        let message = bus_message(incoming.shared(), incoming.retain, now);
+        let response_allowed = match &message.response_topic {
+            Some(topic) => self.setting.acl.may_respond(from, topic),
+            None => false,
+        };
+        if !response_allowed && let Some(topic) = &message.response_topic {
+            let message = format!("answers may not go to {topic}; they are on reply/ only");
+            return Err(Denied { code: "broker.response_topic", message });
+        }
+        let held = Held { message: incoming.shared().clone(), publisher };
+        self.held.insert(ticket, held);
+        fx.hold.push(super::Hold {
+            ticket,
+            message,
+            client: client.clone(),
+            from: from.clone(),
+            response_allowed,
+        });
+        Ok(Taken::When(ticket))
+    }
+
+    /// The gate decided about a held publish.
+    pub(super) fn released(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        verdict: Result<(), contract::Error>,
+        fx: &mut Effects,
+    ) {
+        let Some(held) = self.held.remove(&ticket) else { return };
+        match verdict {
+            Ok(()) => {
+                // Watchers of cmd/# see it; nothing of that has to be safe: the record is.
+                let incoming = Incoming::of(&held.message, false);
+                self.publish(now, &incoming, held.publisher, fx);
+                self.settle(ticket, Ok(()), fx);
+            }
+            Err(error) => {
+                self.counters.refused += 1;
+                if let Some(session) = held.publisher.and_then(|key| self.sessions.get(key)) {
+                    let (client, from) = (session.client.clone(), session.principal.clone());
+                    let topic = held.message.topic.clone();
+                    self.tell(now, (&client, &from), &topic, &error.code, &error.message, fx);
+                }
+                let reason = reason_of(&error.code);
+                self.settle(ticket, Err((reason, error.code, error.message)), fx);
+            }
+        }
+    }
+
+    /// The storage writer committed a turn's writes, or could not.
+    pub(super) fn stored(
+        &mut self,
+        _now: Now,
+        ticket: Ticket,
+        result: &Result<(), Unsafe>,
+        fx: &mut Effects,
+    ) {
+        let result = result.clone().map_err(|trouble| {
+            (reason_of(trouble.code), trouble.code.to_string(), trouble.message)
+        });
+        self.settle(ticket, result, fx);
+    }
+
+    fn settle(
+        &mut self,
+        ticket: Ticket,
+        result: Result<(), (Reason, String, String)>,
+        fx: &mut Effects,
+    ) {
+        for waiter in self.waiting.remove(&ticket).unwrap_or_default() {
+            match waiter {
+                Waiter::Link(reply) => {
+                    let result = result.clone().map_err(|(_, code, message)| Refused {
+                        code: contract_code(&code),
+                        message,
+                    });
+                    fx.answers.push((reply, result));
+                }
+                Waiter::Connection(key) => self.settle_connection(key, ticket, &result, fx),
+            }
+        }
+    }
+
+    fn settle_connection(
+        &mut self,
+        key: Key,
+        ticket: Ticket,
+        result: &Result<(), (Reason, String, String)>,
+        fx: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        match result {
+            Ok(()) => connection.settle(ticket, Reason::Success, ""),
+            // §3 Errors: 3.1.1 has no refusal. Not safe is not acknowledged, and closed; a refused
+            // command is acknowledged, dropped and told.
+            Err((reason, code, text)) => {
+                if connection.version == super::Version::V311 && code.starts_with("storage.") {
+                    fx.close.push(key);
+                    return;
+                }
+                connection.settle(ticket, *reason, text);
+            }
+        }
+        super::touch(connection, key, fx);
+    }
+
+    /// Notes the acknowledgement of a publish in its place.
+    fn owe(
+        &mut self,
+        key: Key,
+        publish: &Publish<'_>,
+        result: Result<Taken, Denied>,
+        fx: &mut Effects,
+    ) {
+        let (Some(packet_id), Some(connection)) =
+            (publish.packet_id, self.connections.get_mut(key))
+        else {
+            return;
+        };
+        let kind = if publish.qos == Qos::ExactlyOnce { Kind::PubRec } else { Kind::PubAck };
+        let (ticket, reason, text) = match result {
+            Ok(Taken::Safe) => (None, Reason::Success, String::new()),
+            Ok(Taken::When(ticket)) => (Some(ticket), Reason::Success, String::new()),
+            Err(denied) => (None, reason_of(denied.code), denied.message),
+        };
+        connection.owe(Owed { kind, packet_id, ticket, reason, text });
+        super::touch(connection, key, fx);
+        if let Some(ticket) = ticket {
+            let waiters = self.waiting.entry(ticket).or_default();
+            // One publisher's burst is one waiter.
+            if !matches!(waiters.last(), Some(Waiter::Connection(last)) if *last == key) {
+                waiters.push(Waiter::Connection(key));
+            }
+        }
+    }
+
+    /// PUBREL: the packet identifier is free again (§4.3.3).
+    pub(super) fn pubrel(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
+        let Some(session) = self.open_session(key) else { return };
+        let Some(session) = self.sessions.get_mut(session) else { return };
+        let known = session.received.remove(&ack.packet_id);
+        let reason = if known { Reason::Success } else { Reason::PacketIdentifierNotFound };
+        let complete = Ack { packet_id: ack.packet_id, reason, properties: Properties::NONE };
+        self.send(key, &Packet::PubComp(complete), fx);
+    }
+
+    /// Keeps and fans out. The ticket says when it is safe; `None` is now.
+    pub(super) fn publish(
+        &mut self,
+        now: Now,
+        incoming: &Incoming<'_>,
+        publisher: Option<Key>,
+        fx: &mut Effects,
+    ) -> Option<Ticket> {
+        let window = self.window(publisher);
+        let mut waits = false;
+        if incoming.retain {
+            waits |= self.keep(now, incoming, window, fx);
+        }
+        waits |= self.fan_out(now, incoming, publisher, window, fx);
+        if !waits || incoming.qos == Qos::AtMostOnce {
+            return None;
+        }
+        let writes = match window {
+            Window::Promise => &mut fx.promise,
+            Window::Background | Window::Lazy => &mut fx.background,
+        };
+        let next = &mut self.next_ticket;
+        Some(*writes.ticket.get_or_insert_with(|| {
+            *next += 1;
+            *next - 1
+        }))
+    }
+
+    /// The daemon's own words may wait longer for a commit than a client's.
+    fn window(&self, publisher: Option<Key>) -> Window {
+        let internal = publisher
+            .and_then(|key| self.sessions.get(key))
+            .is_none_or(|session| session.principal.is_internal());
+        if internal { Window::Background } else { Window::Promise }
+    }
+
+    /// Keeps a retained message; true when its publisher must wait for the disk.
+    fn keep(
+        &mut self,
+        now: Now,
+        incoming: &Incoming<'_>,
+        window: Window,
+        fx: &mut Effects,
+    ) -> bool {
+        let message = incoming.shared().clone();
+        if let Some(expires) = message.expires {
+            self.timers.push(std::cmp::Reverse((expires, super::Timer::Retained)));
+        }
+        let row = (!message.payload.is_empty()).then(|| message.encode(now));
+        if !self.retained.keep(message) {
+            return false;
+        }
+        let window = if incoming.qos == Qos::AtMostOnce { Window::Lazy } else { window };
+        fx.writes(window).writes.push((Table::Retained, incoming.topic.as_bytes().to_vec(), row));
+        window != Window::Lazy
+    }
+
+    /// Tells a refusal to its author and to operators.
+    pub(super) fn tell_denied(
+        &mut self,
+        now: Now,
+        whose: (&Arc<str>, &Arc<Principal>),
+        topic: &str,
+        denied: &Denied,
+        fx: &mut Effects,
+    ) {
+        self.counters.refused += 1;
+        self.tell(now, whose, topic, denied.code, &denied.message, fx);
+    }
+
+    pub(super) fn tell(
+        &mut self,
+        now: Now,
+        (client, from): (&Arc<str>, &Arc<Principal>),
+        topic: &str,
+        code: &str,
+        message: &str,
+        fx: &mut Effects,
+    ) {
+        let refused = notice::Refused {
+            code: code.to_string(),
+            message: message.to_string(),
+            topic: Some(topic.to_string()),
+            principal: from.name.clone(),
+            stamp: self.setting.stamper.stamp(),
+        };
+        self.tell_refused(now, client, &refused, Some(from), fx);
+    }
+
+    pub(super) fn tell_refused(
+        &mut self,
+        now: Now,
+        client: &str,
+        refused: &notice::Refused,
+        author: Option<&Arc<Principal>>,
+        fx: &mut Effects,
+    ) {
+        if !self.telling.allows(now.at, client, self.setting.limits.told_per_second) {
+            return;
+        }
+        let object = crate::topic::encode_object(client);
+        let topic = self.setting.root.join(&format!("event/broker/{object}/refused"));
+        let payload = serde_json::to_vec(refused).unwrap_or_default();
+        let audience = author.map(|author| author.name.as_str().into());
+        self.say(now, topic, payload, (Qos::AtLeastOnce, false), audience, fx);
+    }
+
+    pub(super) fn tell_presence(
+        &mut self,
+        now: Now,
+        client: &str,
+        presence: Option<&notice::Presence>,
+        fx: &mut Effects,
+    ) {
+        let object = crate::topic::encode_object(client);
+        let topic = self.setting.root.join(&format!("client/{object}"));
+        let payload = match presence {
+            Some(presence) => serde_json::to_vec(presence).unwrap_or_default(),
+            None if self.retained.has(&topic) => Vec::new(),
+            None => return,
+        };
+        self.say(now, topic, payload, (Qos::AtLeastOnce, true), None, fx);
+    }
+
+    /// The broker's own word; what of it is retained stays in RAM.
+    fn say(
+        &mut self,
+        now: Now,
+        topic: String,
+        payload: Vec<u8>,
+        (qos, retain): (Qos, bool),
+        audience: Option<Arc<str>>,
+        fx: &mut Effects,
+    ) {
+        let message = Arc::new(Message {
+            topic: topic.into(),
+            payload: payload.into(),
+            qos,
+            properties: Box::default(),
+            expires: None,
+            from: self.own_name.clone(),
+            audience,
+        });
+        if retain {
+            self.retained.keep(message.clone());
+        }
+        self.fan_out(now, &Incoming::of(&message, retain), None, Window::Background, fx);
+    }
+}
+
+/// The MQTT 5 reason for a code of the contract.
+pub(super) fn reason_of(code: &str) -> Reason {
+    match contract::error(code).map(|error| error.puback) {
+        Some(0x87) => Reason::NotAuthorized,
+        Some(0x97) => Reason::QuotaExceeded,
+        Some(0x99) => Reason::PayloadFormatInvalid,
+        Some(_) | None => Reason::ImplementationSpecificError,
+    }
+}
+
+/// The static spelling of a code.
+fn contract_code(code: &str) -> &'static str {
+    contract::error(code).map_or("broker.refused", |error| error.code)
+}
+
+/// A message as the links know it.
+pub(super) fn bus_message(message: &Message, retain: bool, now: Now) -> bus::Message {
+    let properties = Properties::trusted(&message.properties);
+    let text = |text: Option<&str>| text.map(str::to_string);
+    bus::Message {
+        topic: message.topic.to_string(),
+        payload: message.payload.clone(),
+        qos: message.qos,
+        retain,
+        response_topic: text(properties.response_topic()),
+        correlation_data: properties.correlation_data().map(bytes::Bytes::copy_from_slice),
+        content_type: text(properties.content_type()),
+        expiry_s: message.expiry_s(now),
+        user: properties
+            .user_properties()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect(),
+        audience: message.audience.as_deref().map(str::to_string),
+    }
+}

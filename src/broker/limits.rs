@@ -1,0 +1,71 @@
+//! What nobody may exceed, in the core's units.
+
+use std::time::Duration;
+
+use super::config;
+use super::queue;
+use super::retained;
+
+/// Every bound of the broker. The configuration's `broker.limits` says what each is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) packet_size: usize,
+    pub(crate) connect_size: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) connections: usize,
+    pub(crate) connections_per_uid: u32,
+    pub(crate) subscriptions: usize,
+    pub(crate) retained: retained::Bounds,
+    /// Messages sent to a client and not acknowledged.
+    pub(crate) in_flight: usize,
+    /// Messages taken from a client and not acknowledged (receive maximum).
+    pub(crate) receive_maximum: u16,
+    pub(crate) queue: queue::Bounds,
+    pub(crate) sessions: usize,
+    pub(crate) session_expiry_s: u32,
+    /// Bytes a connection may be behind before QoS 0 is dropped and the rest waits in its queue.
+    pub(crate) outbox: usize,
+    /// Acknowledgements a connection may have to wait for before we stop reading from it.
+    pub(crate) owed: usize,
+    /// Levels of a filter; bounds the depth of the tree.
+    pub(crate) levels: usize,
+    /// Refusals told on the bus for one connection in a second.
+    pub(crate) told_per_second: u32,
+    /// Publishes the gate may hold in all.
+    pub(crate) held: usize,
+}
+
+impl Limits {
+    /// The bounds of a configuration.
+    pub(crate) fn of(limits: &config::Limits) -> Limits {
+        let bytes = |size: crate::config::Size| usize::try_from(size.0).unwrap_or(usize::MAX);
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        Limits {
+            packet_size: bytes(limits.max_packet_size),
+            connect_size: bytes(limits.max_connect_size),
+            connect_timeout: limits.connect_timeout,
+            connections: count(limits.max_connections),
+            connections_per_uid: limits.max_connections_per_uid,
+            subscriptions: count(limits.max_subscriptions),
+            retained: retained::Bounds {
+                count: count(limits.max_retained),
+                bytes: bytes(limits.max_retained_size),
+            },
+            in_flight: usize::from(limits.max_inflight),
+            receive_maximum: limits.max_inflight,
+            queue: queue::Bounds {
+                count: count(limits.max_queued),
+                bytes: bytes(limits.max_queued_size),
+                policy: queue::Policy::Oldest,
+            },
+            sessions: count(limits.max_sessions),
+            session_expiry_s: u32::try_from(limits.max_session_expiry.as_secs())
+                .unwrap_or(u32::MAX),
+            outbox: 1 << 20,
+            owed: 1 << 12,
+            levels: 128,
+            told_per_second: 5,
+            held: 1 << 10,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What the broker itself says on the bus: `client/<id>`, `event/broker/<client>/refused`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::Role;
+use crate::service::Stamp;
+
+/// A client with a chosen id, on `client/<id>`: retained in RAM, empty when its session has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Presence {
+    /// Whether it is connected.
+    pub state: Presences,
+    /// Who it is.
+    pub principal: String,
+    /// What it may do.
+    pub role: Role,
+    /// The listener it came by: `unix`, `tcp`.
+    pub listener: String,
+    /// The protocol level: 4 is MQTT 3.1.1, 5 is MQTT 5.0.
+    pub protocol: u8,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// When this was said.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+}
+
+/// The states of presence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Presences {
+    /// Connected.
+    Online,
+    /// Its session waits for it.
+    Offline,
+}
+
+/// Something a client asked for and did not get, on `event/broker/<client>/refused`. `mosquitto_pub`
+/// prints nothing by itself: this is where one looks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Refused {
+    /// Why, as a code of `$maestro/api/errors`.
+    pub code: String,
+    /// Why, for a person.
+    pub message: String,
+    /// The topic or filter it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// Who asked; for a refused connection what the transport knew.
+    pub principal: String,
+    /// When this was said.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+}
