@@ -53,6 +53,15 @@ pub enum Address {
     Tcp(SocketAddr),
 }
 
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Address::Unix(path) => write!(f, "{}", path.display()),
+            Address::Tcp(address) => write!(f, "{address}"),
+        }
+    }
+}
+
 /// What nobody may exceed, so that no client can stop the daemon or another client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -46,6 +46,8 @@ pub(crate) enum Op {
     Verified { connection: Key, password: identity::Password },
     /// The daemon goes down.
     Stop,
+    /// A rehearsed panic.
+    Panic,
 }
 
 /// The queue of operations and the bell.

@@ -254,7 +254,7 @@ mod tests {
     use bytes::Bytes;
 
     fn session() -> Session {
-        let principal = Principal { name: "app:a".into(), role: Role::App, app: None, uid: None, bridge: None };
+        let principal = Principal::new("app:a", Role::App);
         let bounds = Bounds { count: 100, bytes: 100_000, policy: Policy::Oldest };
         Session::new("a".into(), Arc::new(principal), bounds)
     }

@@ -28,6 +28,35 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// Every role, least first.
+    pub const ALL: [Role; 4] = [Role::Observer, Role::App, Role::Operator, Role::Admin];
+
+    /// The word for it, everywhere.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Observer => "observer",
+            Role::App => "app",
+            Role::Operator => "operator",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Role, ()> {
+        Role::ALL.into_iter().find(|role| role.word() == word).ok_or(())
+    }
+}
+
 /// What a verb can do to the box.
 #[derive(
     Clone,

@@ -55,12 +55,13 @@ impl Core {
         let Some(password) = connect.password else {
             return self.admit(now, key, connect, Password::None, fx);
         };
-        let username = connect.username.unwrap_or_default().to_string();
+        let username = connect.username.map(str::to_string);
+        let source = connection.origin.to_string();
         let mut whole = vec![frame.header];
         whole.extend_from_slice(frame.body); // decoded again when the password is checked
         connection.state = State::Verifying(whole.into());
         let password = password.to_vec();
-        fx.verify.push(super::effects::Verify { connection: key, username, password });
+        fx.verify.push(super::effects::Verify { connection: key, source, username, password });
     }
 
     /// The password was checked.

@@ -50,7 +50,9 @@ pub(crate) struct Hold {
 #[derive(Debug)]
 pub(crate) struct Verify {
     pub(crate) connection: Key,
-    pub(crate) username: String,
+    /// Where it comes from: failures are counted by that.
+    pub(crate) source: String,
+    pub(crate) username: Option<String>,
     pub(crate) password: Vec<u8>,
 }
 

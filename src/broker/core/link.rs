@@ -19,7 +19,7 @@ const WINDOW: usize = 128;
 
 impl Core {
     /// A link begins; an earlier one of the same principal ends.
-    pub(super) fn attach(
+    pub(crate) fn attach(
         &mut self,
         now: Now,
         link: LinkId,
@@ -106,7 +106,7 @@ impl Core {
         let mut properties = PropertyBuffer::new();
         encode_properties(message, &mut properties);
         let audience: Option<Arc<str>> = match &message.audience {
-            Some(audience) if from.is_internal() => Some(audience.as_str().into()),
+            Some(audience) if from.is_daemon() => Some(audience.as_str().into()),
             Some(_) | None => None,
         };
         let incoming = Incoming {

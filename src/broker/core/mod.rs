@@ -40,7 +40,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) use effects::{Effects, Hold};
+pub(crate) use effects::Effects;
+use effects::Hold;
 
 pub(crate) use connection::Origin;
 use connection::{Connection, Crowd, State};
@@ -289,6 +290,7 @@ impl Core {
             Op::Stored { ticket, result } => self.stored(now, ticket, &result, fx),
             Op::Verified { connection, password } => self.verified(now, connection, password, fx),
             Op::Stop => self.stop(now, fx),
+            Op::Panic => {} // the loop's
         }
     }
 

@@ -303,7 +303,7 @@ impl Core {
     fn window(&self, publisher: Option<Key>) -> Window {
         let internal = publisher
             .and_then(|key| self.sessions.get(key))
-            .is_none_or(|session| session.principal.is_internal());
+            .is_none_or(|session| session.principal.is_daemon());
         if internal { Window::Background } else { Window::Promise }
     }
 
@@ -371,7 +371,7 @@ impl Core {
         if !self.telling.allows(now.at, client, self.setting.limits.told_per_second) {
             return;
         }
-        let object = crate::topic::encode_object(client);
+        let object = crate::topic::encode(client);
         let topic = self.setting.root.join(&format!("event/broker/{object}/refused"));
         let payload = serde_json::to_vec(refused).unwrap_or_default();
         let audience = author.map(|author| author.name.as_str().into());
@@ -385,7 +385,7 @@ impl Core {
         presence: Option<&notice::Presence>,
         fx: &mut Effects,
     ) {
-        let object = crate::topic::encode_object(client);
+        let object = crate::topic::encode(client);
         let topic = self.setting.root.join(&format!("client/{object}"));
         let payload = match presence {
             Some(presence) => serde_json::to_vec(presence).unwrap_or_default(),

@@ -144,13 +144,9 @@ impl Core {
     }
 
     fn restore_session(&mut self, now: Now, client: &str, stored: &SessionRow) -> Key {
-        let principal = Principal {
-            name: stored.principal.clone(),
-            role: stored.role.parse().unwrap_or(Role::Observer),
-            app: stored.app.clone(),
-            uid: None,
-            bridge: None,
-        };
+        let role = stored.role.parse().unwrap_or(Role::Observer);
+        let principal =
+            Principal { app: stored.app.clone(), ..Principal::new(&*stored.principal, role) };
         let client: Arc<str> = client.into();
         let mut session =
             Session::new(client.clone(), Arc::new(principal), self.setting.limits.queue);

@@ -1,0 +1,175 @@
+//! Where the broker listens, and who came.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use super::config::{Address, Listener};
+use super::core::Origin;
+use super::identity::{Owner, Transport};
+use super::socket::Stream;
+use crate::contract::Role;
+use crate::linux::account::Accounts;
+use crate::linux::peer;
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct OpenListener {
+    socket: Socket,
+    max_role: Role,
+}
+
+#[derive(Debug)]
+enum Socket {
+    /// The path is removed when the listener is dropped.
+    Unix(UnixListener, PathBuf),
+    Tcp(TcpListener),
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another program has it.
+    #[error("{address} is taken by another program")]
+    Taken {
+        /// As configured.
+        address: String,
+    },
+    /// Something else.
+    #[error("cannot listen on {address}: {source}")]
+    Other {
+        /// As configured.
+        address: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// The outcome of one accept(2).
+#[derive(Debug)]
+pub(super) enum Came {
+    Connection(Stream, Origin),
+    /// It was gone before it could be asked.
+    Nobody,
+    NoMore,
+    /// The process has no file descriptor left.
+    NoRoom,
+}
+
+impl OpenListener {
+    /// Binds. A Unix socket that nobody answers on is a leftover, and replaced.
+    ///
+    /// # Errors
+    /// When it cannot be bound.
+    pub fn bind(listener: &Listener) -> Result<OpenListener, ListenError> {
+        let address = listener.on.to_string();
+        let socket = match &listener.on {
+            Address::Unix(path) => bind_unix(path).map(|unix| Socket::Unix(unix, path.clone())),
+            Address::Tcp(address) => bind_tcp(*address).map(Socket::Tcp),
+        };
+        match socket {
+            Ok(socket) => Ok(OpenListener { socket, max_role: listener.max_role }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(ListenError::Taken { address })
+            }
+            Err(source) => Err(ListenError::Other { address, source }),
+        }
+    }
+
+    /// The port it got, when it is TCP: a configured port 0 is chosen by the kernel.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Unix(..) => None,
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+        }
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Unix(listener, _) => listener.as_fd(),
+            Socket::Tcp(listener) => listener.as_fd(),
+        }
+    }
+
+    pub(super) fn accept(&self, accounts: &mut Accounts) -> Came {
+        let came = match &self.socket {
+            Socket::Unix(listener, _) => accept_unix(listener, accounts),
+            Socket::Tcp(listener) => accept_tcp(listener, accounts),
+        };
+        match came {
+            Ok(Some((stream, transport, address, listener))) => {
+                let max_role = self.max_role;
+                Came::Connection(stream, Origin { transport, address, listener, max_role })
+            }
+            Ok(None) => Came::Nobody,
+            Err(error) => match error.raw_os_error() {
+                Some(nix::libc::EAGAIN) => Came::NoMore,
+                Some(nix::libc::EMFILE | nix::libc::ENFILE | nix::libc::ENOMEM) => Came::NoRoom,
+                _ => Came::Nobody,
+            },
+        }
+    }
+}
+
+impl Drop for OpenListener {
+    fn drop(&mut self) {
+        if let Socket::Unix(_, path) = &self.socket {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+type Accepted = Option<(Stream, Transport, Option<std::net::IpAddr>, &'static str)>;
+
+fn accept_unix(listener: &UnixListener, accounts: &mut Accounts) -> io::Result<Accepted> {
+    let (stream, _) = listener.accept()?;
+    let Ok(peer) = peer::unix(&stream) else { return Ok(None) };
+    stream.set_nonblocking(true)?;
+    accounts.refresh();
+    let mut groups = peer.groups;
+    groups.push(peer.gid);
+    let owner = Owner { uid: peer.uid, login: accounts.login(peer.uid), groups };
+    Ok(Some((Stream::Unix(stream), Transport::Unix(owner), None, "unix")))
+}
+
+fn accept_tcp(listener: &TcpListener, accounts: &mut Accounts) -> io::Result<Accepted> {
+    let (stream, remote) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return Ok(None) };
+    let loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    let transport = if loopback(local) && loopback(remote) {
+        let uid = peer::tcp(local, remote).unwrap_or(None);
+        accounts.refresh();
+        Transport::Loopback(uid.map(|uid| Owner {
+            uid,
+            login: accounts.login(uid),
+            groups: accounts.groups_of(uid),
+        }))
+    } else {
+        Transport::Remote
+    };
+    Ok(Some((Stream::Tcp(stream), transport, Some(remote.ip()), "tcp")))
+}
+
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    if let Err(error) = UnixStream::connect(path)
+        && error.kind() == io::ErrorKind::ConnectionRefused
+    {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    // Everyone on the box may come; the kernel says who it is.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

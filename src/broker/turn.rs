@@ -1,0 +1,447 @@
+//! The broker's hands: one thread, one epoll, and in each turn: read, decide, perform.
+//!
+//! ```text
+//!   wait ─> sockets ready ─> read, core.received ─┐
+//!           bell rings ────> intake, core.operation ├─> effects: one batch to storage, gate, links,
+//!           time is due ───> core.due ─────────────┘             one write per connection, close
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use tokio::sync::mpsc;
+
+use super::core::{Core, Effects, Setting};
+use super::gate::{Back, Gate, Held};
+use super::identity::Password;
+use super::intake::{Intake, LinkId, Op, Ticket};
+use super::limits::Limits;
+use super::listener::{Came, OpenListener};
+use super::message::Now;
+use super::principal::Principal;
+use super::slots::Key;
+use super::socket::Socket;
+use super::{acl, config, users};
+use crate::bus::{Delivery, Link};
+use crate::linux::account::Accounts;
+use crate::service::Stamper;
+use crate::storage::{Batch, Store, Window};
+use crate::topic::Root;
+
+/// What the broker is made from.
+pub struct Parts {
+    /// Its section of the configuration.
+    pub config: config::Config,
+    /// The root of the topic tree.
+    pub root: Root,
+    /// Where it keeps what must outlive it.
+    pub store: Store,
+    /// Stamps its own messages.
+    pub stamper: Stamper,
+    /// Already bound, so that what cannot be bound was told before.
+    pub listeners: Vec<OpenListener>,
+    /// The daemon's uid: admin by Unix socket.
+    pub own_uid: u32,
+}
+
+/// The broker's thread.
+pub struct Broker {
+    handle: Handle,
+    thread: JoinHandle<()>,
+}
+
+/// The running broker, for those in the same process.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    intake: Arc<Intake>,
+}
+
+impl Handle {
+    /// A link with a principal of the daemon (`maestro:<name>`, admin).
+    pub fn attach(&self, name: &str) -> Link {
+        Link::attach(&self.intake, Principal::daemon(name))
+    }
+
+    /// A link for a bridge: everything it publishes is judged by this principal's role.
+    pub fn attach_as(&self, principal: Principal) -> Link {
+        Link::attach(&self.intake, principal)
+    }
+
+    /// Rehearses a panic of the core, for the test that the process ends with a message.
+    #[doc(hidden)]
+    pub fn panic(&self) {
+        self.intake.push(Op::Panic);
+    }
+}
+
+impl Broker {
+    /// Restores what is on disk and begins to turn.
+    ///
+    /// # Errors
+    /// When the kernel gives no epoll, no eventfd or no thread.
+    pub fn start(parts: Parts) -> io::Result<(Broker, Gate)> {
+        let intake = Intake::new()?;
+        let (gate_in, held) = mpsc::unbounded_channel();
+        let mut turn = Turn::new(parts, intake.clone(), gate_in)?;
+        let thread = std::thread::Builder::new().name("broker".into()).spawn(move || {
+            let run = std::panic::AssertUnwindSafe(|| turn.run());
+            if std::panic::catch_unwind(run).is_err() {
+                // A daemon without a broker must never look alive: init starts it again.
+                eprintln!("maestro: the broker panicked; the process ends so that init restarts it");
+                std::process::exit(70); // EX_SOFTWARE
+            }
+        })?;
+        Ok((Broker { handle: Handle { intake }, thread }, Gate { held }))
+    }
+
+    /// For those who attach.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Tells every client that the server goes down, and ends the thread.
+    pub fn stop(self) {
+        self.handle.intake.push(Op::Stop);
+        let _ = self.thread.join();
+    }
+}
+
+/// Everything the thread owns.
+struct Turn {
+    core: Core,
+    epoll: Epoll,
+    intake: Arc<Intake>,
+    gate: mpsc::UnboundedSender<Held>,
+    listeners: Vec<OpenListener>,
+    /// Listeners that ran out of file descriptors are looked at again then.
+    listen_again: Option<Instant>,
+    sockets: HashMap<Key, Socket>,
+    owners: HashMap<Key, mpsc::UnboundedSender<Delivery>>,
+    store: Store,
+    accounts: Accounts,
+    users: users::Verifier,
+    buffer: Box<[u8]>,
+    operations: VecDeque<Op>,
+    stopping: bool,
+}
+
+/// What an event is about, in the 64 bits that the kernel carries.
+const BELL: u64 = u64::MAX;
+const LISTENERS: u64 = u64::MAX - 1024;
+/// Connections taken from one listener in one turn.
+const ACCEPTS: usize = 64;
+/// Pause of a listener when the process has no file descriptor left.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Turn {
+    fn new(
+        parts: Parts,
+        intake: Arc<Intake>,
+        gate: mpsc::UnboundedSender<Held>,
+    ) -> io::Result<Turn> {
+        let mut accounts = Accounts::default();
+        accounts.refresh();
+        let limits = Limits::of(&parts.config.limits);
+        let mut core = Core::new(Setting {
+            acl: acl::Acl::new(parts.root.clone(), parts.config.acl.clone()),
+            root: parts.root,
+            limits,
+            own_uid: parts.own_uid,
+            operators: accounts.gid("maestro"),
+            stamper: parts.stamper,
+        });
+        let unreadable = core.restore(now(), &parts.store);
+        if unreadable > 0 {
+            tracing::warn!(rows = unreadable, "rows of the store could not be read and were left alone");
+        }
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(intake.bell(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        for (index, listener) in parts.listeners.iter().enumerate() {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENERS + index as u64);
+            epoll.add(listener.as_fd(), event)?;
+        }
+        let verdicts = intake.clone();
+        let users = users::Verifier::start(parts.config.users, move |connection, password| {
+            let connection = Key::from_bits(connection);
+            verdicts.push(Op::Verified { connection, password });
+        })?;
+        Ok(Turn {
+            core,
+            epoll,
+            intake,
+            gate,
+            listeners: parts.listeners,
+            listen_again: None,
+            sockets: HashMap::new(),
+            owners: HashMap::new(),
+            store: parts.store,
+            accounts,
+            users,
+            buffer: vec![0; 64 * 1024].into(),
+            operations: VecDeque::new(),
+            stopping: false,
+        })
+    }
+
+    fn run(&mut self) {
+        let mut events = [EpollEvent::empty(); 256];
+        while !self.stopping {
+            let count = match self.epoll.wait(&mut events, self.timeout()) {
+                Ok(count) => count,
+                Err(nix::errno::Errno::EINTR) => 0,
+                Err(errno) => panic!("epoll_wait: {errno}"),
+            };
+            let now = now();
+            let mut fx = Effects::default();
+            for event in &events[..count] {
+                match event.data() {
+                    BELL => {}
+                    listener if listener >= LISTENERS => self.accept(now, listener, &mut fx),
+                    key => self.ready(now, Key::from_bits(key), event.events(), &mut fx),
+                }
+            }
+            self.operations(now, &mut fx);
+            self.core.due(now, &mut fx);
+            self.perform(now, fx);
+            self.listen_again(now);
+        }
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        let due = self.core.wake().into_iter().chain(self.listen_again).min();
+        let Some(due) = due else { return EpollTimeout::NONE };
+        let left = due.saturating_duration_since(now().at);
+        // One more millisecond: epoll counts in whole ones, and early is a turn for nothing.
+        let left_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX / 2).saturating_add(1);
+        EpollTimeout::try_from(left_ms).unwrap_or(EpollTimeout::MAX)
+    }
+
+    fn accept(&mut self, now: Now, listener: u64, fx: &mut Effects) {
+        let index = usize::try_from(listener - LISTENERS).unwrap_or(usize::MAX);
+        for _ in 0..ACCEPTS {
+            let Some(listener) = self.listeners.get(index) else { return };
+            match listener.accept(&mut self.accounts) {
+                Came::Connection(stream, origin) => {
+                    let Some(key) = self.core.accept(now, origin) else { continue };
+                    let socket = Socket::new(stream);
+                    let event = EpollEvent::new(EpollFlags::EPOLLIN, key.to_bits());
+                    if self.epoll.add(socket.as_fd(), event).is_err() {
+                        self.core.closed(now, key, fx);
+                        continue;
+                    }
+                    self.sockets.insert(key, socket);
+                }
+                Came::Nobody => {}
+                Came::NoMore => return,
+                Came::NoRoom => {
+                    let _ = self.epoll.delete(listener.as_fd());
+                    self.listen_again = Some(now.at + PAUSE);
+                    tracing::warn!("no file descriptor is left for new connections");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn listen_again(&mut self, now: Now) {
+        if self.listen_again.is_none_or(|at| at > now.at) {
+            return;
+        }
+        self.listen_again = None;
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENERS + index as u64);
+            let _ = self.epoll.add(listener.as_fd(), event); // those that were never out say EEXIST
+        }
+    }
+
+    fn ready(&mut self, now: Now, key: Key, events: EpollFlags, fx: &mut Effects) {
+        let Some(socket) = self.sockets.get_mut(&key) else { return };
+        if events.contains(EpollFlags::EPOLLOUT) {
+            socket.blocked = false;
+            fx.dirty.push(key);
+        }
+        let readable = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        if !events.intersects(readable) {
+            return;
+        }
+        let read = match socket.read(&mut self.buffer) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(count) => {
+                let core = &mut self.core;
+                socket.feed(&self.buffer[..count], |bytes| core.received(now, key, bytes, fx));
+                self.interest(key);
+            }
+            Err(_) => self.close(now, key, fx),
+        }
+    }
+
+    fn operations(&mut self, now: Now, fx: &mut Effects) {
+        let mut operations = std::mem::take(&mut self.operations);
+        self.intake.take(&mut operations);
+        for op in operations.drain(..) {
+            match op {
+                Op::Attach { link, principal, deliveries } => {
+                    self.attach(now, link, principal, deliveries, fx);
+                }
+                Op::Detach { link } => {
+                    if let Some(session) = self.core.session_of(link) {
+                        self.owners.remove(&session);
+                    }
+                    self.core.operation(now, Op::Detach { link }, fx);
+                }
+                Op::Stop => {
+                    self.stopping = true;
+                    self.core.operation(now, Op::Stop, fx);
+                }
+                Op::Panic => panic!("rehearsed"),
+                op => self.core.operation(now, op, fx),
+            }
+        }
+        if operations.capacity() <= 1024 {
+            self.operations = operations; // a burst's memory is given back
+        }
+    }
+
+    fn attach(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        principal: Principal,
+        deliveries: mpsc::UnboundedSender<Delivery>,
+        fx: &mut Effects,
+    ) {
+        self.core.attach(now, link, principal, fx);
+        if let Some(session) = self.core.session_of(link) {
+            self.owners.insert(session, deliveries);
+        }
+    }
+
+    /// Performs the effects of a turn. What writing sets free makes new effects, until nothing is left
+    /// to do at once.
+    fn perform(&mut self, now: Now, mut fx: Effects) {
+        loop {
+            self.store(&mut fx);
+            for hold in fx.hold.drain(..) {
+                let back = Back { intake: Some(self.intake.clone()), ticket: hold.ticket };
+                let _ = self.gate.send(Held {
+                    message: hold.message,
+                    client: hold.client,
+                    from: hold.from,
+                    response_allowed: hold.response_allowed,
+                    back,
+                }); // without a gate the held one is dropped, which refuses it
+            }
+            for (session, delivery) in fx.deliver.drain(..) {
+                if let Some(owner) = self.owners.get(&session) {
+                    let _ = owner.send(delivery); // its owner is about to say that it is gone
+                }
+            }
+            for verify in fx.verify.drain(..) {
+                let attempt = users::Attempt {
+                    token: verify.connection.to_bits(),
+                    source: verify.source,
+                    name: verify.username,
+                    password: verify.password,
+                };
+                if self.users.ask(attempt).is_err() {
+                    let password = Password::TooMany;
+                    self.intake.push(Op::Verified { connection: verify.connection, password });
+                }
+            }
+            for (reply, result) in fx.answers.drain(..) {
+                let _ = reply.send(result); // whoever stopped waiting does not need it
+            }
+            let (dirty, close) = (std::mem::take(&mut fx.dirty), std::mem::take(&mut fx.close));
+            if dirty.is_empty() && close.is_empty() {
+                return;
+            }
+            for key in dirty {
+                self.write(now, key, &mut fx);
+            }
+            for key in close {
+                self.close(now, key, &mut fx);
+            }
+        }
+    }
+
+    fn store(&mut self, fx: &mut Effects) {
+        self.store_one(std::mem::take(&mut fx.promise.batch), Window::Promise, fx.promise.ticket.take());
+        let background = std::mem::take(&mut fx.background.batch);
+        self.store_one(background, Window::Background, fx.background.ticket.take());
+        self.store_one(std::mem::take(&mut fx.lazy), Window::Lazy, None);
+    }
+
+    fn store_one(&self, batch: Batch, window: Window, ticket: Option<Ticket>) {
+        if batch.writes.is_empty() {
+            return;
+        }
+        let intake = self.intake.clone();
+        self.store.write(batch, window, move |result| {
+            if let Some(ticket) = ticket {
+                intake.push(Op::Stored { ticket, result });
+            }
+        });
+    }
+
+    fn write(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        let Some(socket) = self.sockets.get_mut(&key) else { return };
+        let Some(out) = self.core.outbox(key) else { return };
+        match socket.write(out) {
+            Ok(()) => {}
+            Err(_) => return self.close(now, key, fx),
+        }
+        self.core.written(now, key, fx);
+        // What came while a password was checked, or while we did not read, is looked at now.
+        if let Some(socket) = self.sockets.get_mut(&key)
+            && socket.has_partial()
+            && self.core.reading(key)
+        {
+            let core = &mut self.core;
+            socket.feed(&[], |bytes| core.received(now, key, bytes, fx));
+        }
+        self.interest(key);
+    }
+
+    /// Tells the kernel what this connection waits for, when that has changed.
+    fn interest(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get_mut(&key) else { return };
+        let mut interest = EpollFlags::empty();
+        if self.core.reading(key) {
+            interest |= EpollFlags::EPOLLIN;
+        }
+        if socket.blocked {
+            interest |= EpollFlags::EPOLLOUT;
+        }
+        if interest != socket.interest {
+            socket.interest = interest;
+            let mut event = EpollEvent::new(interest, key.to_bits());
+            let _ = self.epoll.modify(socket.as_fd(), &mut event);
+        }
+    }
+
+    fn close(&mut self, now: Now, key: Key, fx: &mut Effects) {
+        if let Some(mut socket) = self.sockets.remove(&key) {
+            if let Some(out) = self.core.outbox(key) {
+                let _ = socket.write(out); // its last words, if it takes them at once
+            }
+            socket.close(&mut self.buffer);
+            self.core.closed(now, key, fx);
+        }
+    }
+}
+
+/// The one place where the broker reads the clocks.
+#[expect(clippy::disallowed_methods, reason = "the loop is where time enters the core")]
+fn now() -> Now {
+    Now { at: Instant::now(), wall: SystemTime::now() }
+}
