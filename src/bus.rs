@@ -117,8 +117,7 @@ impl Link {
             self.by_hand.store(true, Ordering::Relaxed);
         }
         let (reply, answer) = oneshot::channel();
-        let op =
-            Op::Subscribe { link: self.sender.link, filter: filter.to_string(), qos, reply };
+        let op = Op::Subscribe { link: self.sender.link, filter: filter.to_string(), qos, reply };
         self.sender.intake.push(op);
         answer.await.unwrap_or_else(|_| Err(gone()))
     }

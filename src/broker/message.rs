@@ -78,9 +78,9 @@ impl Message {
     /// The reverse of [`Message::encode`]; `None` when the bytes are not a message.
     pub(crate) fn decode(bytes: &[u8], now: Now) -> Option<Message> {
         let stored = Stored::decode(bytes).ok()?;
-        let expires = stored.expires_ms.map(|at_ms| {
-            now.at + Duration::from_millis(at_ms.saturating_sub(now.wall_ms()))
-        });
+        let expires = stored
+            .expires_ms
+            .map(|at_ms| now.at + Duration::from_millis(at_ms.saturating_sub(now.wall_ms())));
         Some(Message {
             topic: stored.topic.into(),
             payload: stored.payload,

@@ -155,10 +155,12 @@ mod tests {
     fn a_full_queue_gives_way_as_its_policy_says() {
         let bounds = Bounds { count: 2, bytes: 10_000, policy: Policy::Oldest };
         let mut queue = Queue::new(bounds);
-        let dropped: Vec<u64> = (1..=4).flat_map(|seq| numbers(queue.push(message(seq, 1)))).collect();
+        let dropped: Vec<u64> =
+            (1..=4).flat_map(|seq| numbers(queue.push(message(seq, 1)))).collect();
         assert_eq!(dropped, [1, 2]);
         let mut queue = Queue::new(Bounds { policy: Policy::Newest, ..bounds });
-        let dropped: Vec<u64> = (1..=4).flat_map(|seq| numbers(queue.push(message(seq, 1)))).collect();
+        let dropped: Vec<u64> =
+            (1..=4).flat_map(|seq| numbers(queue.push(message(seq, 1)))).collect();
         assert_eq!(dropped, [3, 4]);
     }
 

@@ -72,7 +72,13 @@ impl Retained {
     pub(crate) fn matching(&self, filter: &str, now: Now) -> Vec<Arc<Message>> {
         let wildcard = filter.find(['+', '#']);
         let Some(wildcard) = wildcard else {
-            return self.topics.get(filter).filter(|kept| !kept.expired(now)).cloned().into_iter().collect();
+            return self
+                .topics
+                .get(filter)
+                .filter(|kept| !kept.expired(now))
+                .cloned()
+                .into_iter()
+                .collect();
         };
         // `a/b/#` also matches `a/b`: the literal part without its last slash begins the range.
         let literal = filter[..wildcard].trim_end_matches('/');

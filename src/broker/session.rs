@@ -211,9 +211,8 @@ impl Session {
         let (released, published): (VecDeque<_>, VecDeque<_>) =
             self.in_flight.drain(..).partition(|flying| flying.step == Step::Released);
         self.in_flight = released;
-        self.queue.put_back(
-            published.into_iter().map(|flying| Waiting { dup: true, ..flying.waiting }),
-        );
+        self.queue
+            .put_back(published.into_iter().map(|flying| Waiting { dup: true, ..flying.waiting }));
     }
 
     /// The packet identifiers whose PUBREL must be repeated after a reconnect.

@@ -91,7 +91,9 @@ impl Broker {
             let run = std::panic::AssertUnwindSafe(|| turn.run());
             if std::panic::catch_unwind(run).is_err() {
                 // A daemon without a broker must never look alive: init starts it again.
-                eprintln!("maestro: the broker panicked; the process ends so that init restarts it");
+                eprintln!(
+                    "maestro: the broker panicked; the process ends so that init restarts it"
+                );
                 std::process::exit(70); // EX_SOFTWARE
             }
         })?;
@@ -156,7 +158,10 @@ impl Turn {
         });
         let unreadable = core.restore(now(), &parts.store);
         if unreadable > 0 {
-            tracing::warn!(rows = unreadable, "rows of the store could not be read and were left alone");
+            tracing::warn!(
+                rows = unreadable,
+                "rows of the store could not be read and were left alone"
+            );
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(intake.bell(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
@@ -375,7 +380,11 @@ impl Turn {
     }
 
     fn store(&mut self, fx: &mut Effects) {
-        self.store_one(std::mem::take(&mut fx.promise.batch), Window::Promise, fx.promise.ticket.take());
+        self.store_one(
+            std::mem::take(&mut fx.promise.batch),
+            Window::Promise,
+            fx.promise.ticket.take(),
+        );
         let background = std::mem::take(&mut fx.background.batch);
         self.store_one(background, Window::Background, fx.background.ticket.take());
         self.store_one(std::mem::take(&mut fx.lazy), Window::Lazy, None);

@@ -154,6 +154,10 @@ mod tests {
         let mut backoff = Backoff::new(rule);
         let delays: Vec<_> = (0..6).map(|n| backoff.failed(at(n)).map(|d| d.as_secs())).collect();
         assert_eq!(delays, [Some(1), Some(2), Some(4), Some(4), Some(4), None]);
-        assert_eq!(backoff.failed(at(200)).map(|d| d.as_secs()), Some(1), "old failures are forgotten");
+        assert_eq!(
+            backoff.failed(at(200)).map(|d| d.as_secs()),
+            Some(1),
+            "old failures are forgotten"
+        );
     }
 }

@@ -113,7 +113,10 @@ impl Supervisor {
         self.note(name, State::Starting, None);
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the supervisor is where failures meet the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the supervisor is where failures meet the clock"
+    )]
     fn rebuild(&mut self, stop: &CancellationToken) {
         let now = Instant::now();
         let (over, later) = self.due.drain(..).partition(|(at, _)| *at <= now);
@@ -126,11 +129,16 @@ impl Supervisor {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the supervisor is where failures meet the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the supervisor is where failures meet the clock"
+    )]
     fn ended(&mut self, ended: Result<(Id, Result<(), BoxError>), JoinError>) {
         let (id, failure) = match ended {
             Ok((id, Ok(()))) => (id, None),
-            Ok((id, Err(error))) => (id, Some(contract::Error::new("daemon.failed", chain(&*error)))),
+            Ok((id, Err(error))) => {
+                (id, Some(contract::Error::new("daemon.failed", chain(&*error))))
+            }
             Err(join) => (join.id(), Some(panicked(join))),
         };
         let Some(name) = self.names.remove(&id) else { return };

@@ -214,7 +214,8 @@ impl Core {
         let (session_key, present) = match self.clients.get(&client) {
             Some(&session) => (session, true),
             None => {
-                let session = Session::new(client.clone(), principal.clone(), self.setting.limits.queue);
+                let session =
+                    Session::new(client.clone(), principal.clone(), self.setting.limits.queue);
                 let session = self.sessions.insert(session);
                 self.clients.insert(client.clone(), session);
                 (session, false)

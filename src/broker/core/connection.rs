@@ -7,8 +7,8 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::num::NonZeroU16;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use crate::broker::identity::Transport;

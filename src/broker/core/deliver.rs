@@ -8,7 +8,7 @@ use crate::broker::queue::{Identifiers, Waiting};
 use crate::broker::session::{Acknowledged, Peer};
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
-use crate::broker::wire::{Ack, Packet, Properties, Publish, PropertyBuffer, Reason, Version};
+use crate::broker::wire::{Ack, Packet, Properties, PropertyBuffer, Publish, Reason, Version};
 use crate::bus::{Delivery, Qos};
 use crate::storage::{Table, Window};
 
@@ -68,7 +68,9 @@ impl Core {
         let Some(session) = self.sessions.get_mut(key) else { return false };
         if share.qos == Qos::AtMostOnce {
             match session.peer {
-                Peer::Wire(connection) => self.send_at_most_once(now, connection, incoming, &share, fx),
+                Peer::Wire(connection) => {
+                    self.send_at_most_once(now, connection, incoming, &share, fx)
+                }
                 Peer::Link => self.hand_over(now, incoming, &share, fx),
                 Peer::Away => {}
             }
@@ -78,7 +80,12 @@ impl Core {
         let row = session.row;
         if let Some(row) = row {
             let row_key = super::restore::queue_key(row, seq);
-            let bytes = super::restore::queue_row(incoming.shared(), &share.identifiers, (share.qos, share.retain), now);
+            let bytes = super::restore::queue_row(
+                incoming.shared(),
+                &share.identifiers,
+                (share.qos, share.retain),
+                now,
+            );
             fx.writes(window).writes.push((Table::Queue, row_key, Some(bytes)));
         }
         let waiting = Waiting {
@@ -181,7 +188,9 @@ impl Core {
                         break;
                     }
                     let Some(waiting) = session.next(now, &mut expired) else { break };
-                    if let Some(seq) = send_waiting(session, connection, &mut self.properties, waiting, now) {
+                    if let Some(seq) =
+                        send_waiting(session, connection, &mut self.properties, waiting, now)
+                    {
                         expired.push(seq); // too large for this client: done with (MQTT-3.1.2-25)
                     }
                     touch(connection, connection_key, fx);
@@ -297,7 +306,8 @@ impl Core {
 /// identifier (§3.3.4). `None` when all of them are against it.
 fn share(group: &[Subscriber], incoming: &Incoming<'_>, publisher: Option<Key>) -> Option<Share> {
     let session = group.first()?.session;
-    let mut wanted = group.iter().filter(|one| !(one.options.no_local && publisher == Some(session)));
+    let mut wanted =
+        group.iter().filter(|one| !(one.options.no_local && publisher == Some(session)));
     let first = wanted.next()?;
     let (mut qos, mut as_published) = (first.options.qos, first.options.retain_as_published);
     for one in wanted {

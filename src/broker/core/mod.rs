@@ -54,7 +54,9 @@ use super::retained::Retained;
 use super::session::Session;
 use super::slots::{Key, Slots};
 use super::tree::{Subscriber, Tree};
-use super::wire::{self, Disconnect, Malformed, Packet, Properties, PropertyBuffer, Reason, Version};
+use super::wire::{
+    self, Disconnect, Malformed, Packet, Properties, PropertyBuffer, Reason, Version,
+};
 use crate::service::Stamper;
 use crate::topic::Root;
 
@@ -260,14 +262,15 @@ impl Core {
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(now, key, &unsubscribe, fx),
             Packet::PingReq => self.send(key, &Packet::PingResp, fx),
             Packet::Disconnect(disconnect) => self.disconnected(now, key, &disconnect, fx),
-            Packet::Auth(_) => self.end(now, key, Reason::ProtocolError, "no extended authentication", fx),
+            Packet::Auth(_) => {
+                self.end(now, key, Reason::ProtocolError, "no extended authentication", fx)
+            }
             Packet::Connect(_) => {
                 self.end(now, key, Reason::ProtocolError, "second CONNECT (MQTT-3.1.0-2)", fx);
             }
-            Packet::ConnAck(_)
-            | Packet::SubAck(_)
-            | Packet::UnsubAck(_)
-            | Packet::PingResp => return Err(Malformed::NotFromClient),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                return Err(Malformed::NotFromClient);
+            }
         }
         Ok(())
     }
@@ -279,7 +282,9 @@ impl Core {
                 self.attach(now, link, principal, fx);
             }
             Op::Detach { link } => self.detach(now, link, fx),
-            Op::Publish { link, message, reply } => self.link_publish(now, link, &message, reply, fx),
+            Op::Publish { link, message, reply } => {
+                self.link_publish(now, link, &message, reply, fx)
+            }
             Op::Subscribe { link, filter, qos, reply } => {
                 let result = self.link_subscribe(now, link, &filter, qos, fx);
                 fx.answers.push((reply, result));
@@ -364,7 +369,8 @@ impl Core {
         match connection.state {
             State::Greeting => self.malformed_greeting(now, key, malformed, fx),
             State::Open(_) => {
-                let text = format!("{} ({})", malformed.text(), malformed.clause(connection.version));
+                let text =
+                    format!("{} ({})", malformed.text(), malformed.clause(connection.version));
                 self.end(now, key, malformed.reason(), &text, fx);
             }
             State::Verifying(_) | State::Closing => self.cut(now, key, fx),

@@ -11,7 +11,7 @@ use crate::broker::message::{self, Incoming, Message, Now};
 use crate::broker::notice;
 use crate::broker::principal::Principal;
 use crate::broker::slots::Key;
-use crate::broker::wire::{Ack, Packet, Properties, Publish, PropertyBuffer, Reason};
+use crate::broker::wire::{Ack, Packet, Properties, PropertyBuffer, Publish, Reason};
 use crate::bus::{self, Qos, Refused};
 use crate::contract;
 use crate::storage::{Table, Unsafe, Window};

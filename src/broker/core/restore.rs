@@ -126,13 +126,14 @@ impl Core {
             None => unreadable += 1,
         });
         let mut rows = HashMap::new();
-        store.scan(Table::Session, &mut |client, row| {
-            match std::str::from_utf8(client).ok().zip(SessionRow::decode(row).ok()) {
-                Some((client, stored)) => {
-                    rows.insert(stored.row, self.restore_session(now, client, &stored));
-                }
-                None => unreadable += 1,
+        store.scan(Table::Session, &mut |client, row| match std::str::from_utf8(client)
+            .ok()
+            .zip(SessionRow::decode(row).ok())
+        {
+            Some((client, stored)) => {
+                rows.insert(stored.row, self.restore_session(now, client, &stored));
             }
+            None => unreadable += 1,
         });
         self.next_row = rows.keys().max().map_or(1, |last| last + 1);
         store.scan(Table::Queue, &mut |key, row| {

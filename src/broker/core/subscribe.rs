@@ -97,7 +97,8 @@ impl Core {
             return denied("broker.not_authorized", &message);
         }
         if session.filters.len() >= limits.subscriptions && !session.filters.contains_key(filter) {
-            let message = "there are as many subscriptions as broker.limits.max_subscriptions allows";
+            let message =
+                "there are as many subscriptions as broker.limits.max_subscriptions allows";
             return denied("broker.quota", message);
         }
         let new = session.filters.insert(filter.into(), options).is_none();
