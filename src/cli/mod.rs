@@ -32,7 +32,7 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use self::args::{CommandLine, Deed};
 use self::exit::{Exit, Stop};
@@ -43,7 +43,11 @@ use crate::{config, daemon};
 
 /// Parses the arguments and does what they ask for.
 pub fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let words: Vec<_> = std::env::args_os().collect();
+    let line = match CommandLine::read(&words) {
+        Ok(line) => line,
+        Err(told) => told.exit(),
+    };
     if let Deed::Run { config, record_reboot } = line.deed {
         return daemon::run(daemon::Options { config, record_reboot });
     }
@@ -62,7 +66,7 @@ pub fn main() -> ExitCode {
 fn perform(deed: &Deed, target: &args::Target, terminal: Terminal) -> Result<Exit, Stop> {
     let open = || Session::open(target);
     match deed {
-        Deed::Run { .. } => Ok(Exit::Succeeded), // done by the caller
+        Deed::Run { .. } | Deed::Short(_) => Ok(Exit::Succeeded), // done and read by the caller
         Deed::Status => status::run(&mut open()?, terminal),
         Deed::Cmd(cmd) => call::run(cmd, &mut open()?, terminal),
         Deed::Whoami => call::whoami(&mut open()?, terminal),
