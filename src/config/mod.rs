@@ -14,6 +14,7 @@ pub mod paths;
 mod problem;
 mod secret;
 mod units;
+mod yaml;
 
 pub use decode::{Decode, Fields, Reader};
 pub use load::{Loaded, Read, Source, Sources, check, read};
