@@ -6,6 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
+use crate::broker::notice as broker;
+use crate::service::message as daemon;
 use crate::stats::message as stats;
 use crate::system::message as system;
 
@@ -30,7 +32,11 @@ impl Type {
 
 /// Every message type there is, by name.
 pub static TYPES: &[Type] = &[
-    Type::of::<super::Error>("contract.Error"),
+    Type::of::<broker::Presence>("broker.Presence"),
+    Type::of::<broker::Refused>("broker.Refused"),
+    Type::of::<daemon::Info>("daemon.Info"),
+    Type::of::<daemon::Status>("daemon.Status"),
+    Type::of::<daemon::SubsystemStatus>("daemon.SubsystemStatus"),
     Type::of::<stats::Batch>("stats.Batch"),
     Type::of::<stats::Metric<stats::Cpu>>("stats.Cpu"),
     Type::of::<stats::Metric<stats::Daemon>>("stats.Daemon"),
