@@ -3,6 +3,8 @@
 pub mod account;
 pub mod boot;
 pub mod diskstats;
+pub mod holder;
+pub mod limits;
 pub mod loadavg;
 pub mod locks;
 pub mod machine;

@@ -7,6 +7,4 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod client;
 mod harness;
-mod tour;

@@ -319,6 +319,11 @@ impl Core {
         if let Some(expires) = message.expires {
             self.timers.push(std::cmp::Reverse((expires, super::Timer::Retained)));
         }
+        // The daemon says it anew at each start: what describes it costs no flash.
+        if incoming.topic.starts_with('$') {
+            self.retained.keep(message);
+            return false;
+        }
         let row = (!message.payload.is_empty()).then(|| message.encode(now));
         if !self.retained.keep(message) {
             return false;

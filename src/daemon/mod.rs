@@ -1,0 +1,307 @@
+//! The composition root: what starts, in which order, and what happens when a part of it cannot.
+//!
+//! ```text
+//!   configuration ─> store ─> last good configuration ─> listeners ─> broker (own thread)
+//!                                                                        │
+//!                            supervisor: system, stats, bridges <── gate, desk ──> ready
+//! ```
+//! What cannot be had (a port, a certificate, a disk) is said in one sentence, and on the bus; the
+//! daemon goes on with the rest. Only a second daemon on the same state directory ends it.
+
+mod listen;
+pub mod message;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{self, Broker, Gate, Handle};
+use crate::bus::Message;
+use crate::command::{Desk, Registry};
+use crate::config::paths::Surroundings;
+use crate::config::{self, Config, Loaded, Severity, Sources};
+use crate::linux::reboot::Hand;
+use crate::service::{Health, Restart, Spec, Stamper, Supervisor, World};
+use crate::storage::{Batch, Store, Table, Window};
+use crate::{bridge, bus, command, contract, linux, stats, system};
+
+/// How `maestro run` was called.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration file in place of the usual one (`--config`).
+    pub config: Option<PathBuf>,
+    /// For tests: what would reboot or power off the box is appended here as a line instead
+    /// (`--record-reboot`, hidden).
+    pub record_reboot: Option<PathBuf>,
+    /// For tests: what is to panic a second after the start: `broker`, `storage`, `subsystem`
+    /// (`--rehearse-panic`, hidden).
+    pub rehearse_panic: Option<String>,
+}
+
+/// The key of the last good configuration in its table.
+const LAST_GOOD: &[u8] = b"last_good";
+/// The key of the gateway id that was made up when nothing else named the box.
+const GATEWAY_ID: &[u8] = b"gateway_id";
+
+/// Runs the daemon until it is told to stop.
+pub fn run(options: Options) -> ExitCode {
+    let _ = rustls::crypto::ring::default_provider().install_default(); // only the first counts
+    let around = Surroundings::of_process();
+    let sources = options.config.clone().map_or(Sources::Search, Sources::Only);
+    let read = config::read(&sources, &around);
+    let store = match Store::open(read.state_dir()) {
+        Ok(store) => store,
+        Err(error) => {
+            eprintln!("maestro: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let last_good = store.read(Table::Config, LAST_GOOD);
+    let loaded = read.settle(&around, last_good.as_deref());
+    for problem in &loaded.problems {
+        eprintln!("{problem}");
+    }
+    listen_to_ourselves(&loaded.config);
+    linux::limits::raise_open_files();
+    let daemon = Daemon { options, around, store, loaded };
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => match runtime.block_on(daemon.run()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("maestro: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(error) => {
+            eprintln!("maestro: no event loop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The daemon's own log, to standard error.
+fn listen_to_ourselves(config: &Config) {
+    let level = match config.log_level {
+        config::LogLevel::Error => tracing::Level::ERROR,
+        config::LogLevel::Warn => tracing::Level::WARN,
+        config::LogLevel::Info => tracing::Level::INFO,
+        config::LogLevel::Debug => tracing::Level::DEBUG,
+        config::LogLevel::Trace => tracing::Level::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    let _ = log.with_ansi(false).without_time().with_target(false).try_init();
+}
+
+/// What is known before anything runs.
+struct Daemon {
+    options: Options,
+    around: Surroundings,
+    store: Store,
+    loaded: Loaded,
+}
+
+impl Daemon {
+    async fn run(mut self) -> std::io::Result<()> {
+        let stop = CancellationToken::new();
+        let stamper = Stamper::new(&linux::boot::short_boot_id());
+        self.name_the_box();
+        let listening = listen::open(&self.loaded.config, &self.around);
+        let (broker, gate) = Broker::start(broker::Parts {
+            config: self.loaded.config.broker.clone(),
+            root: self.loaded.config.root.clone(),
+            store: self.store.clone(),
+            stamper: stamper.clone(),
+            listeners: listening.open,
+            own_uid: self.around.uid,
+        })?;
+        let registry = Registry::default();
+        let world = World {
+            broker: broker.handle(),
+            registry: registry.clone(),
+            store: self.store.clone(),
+            config: Arc::new(self.loaded.config.clone()),
+            root: self.loaded.config.root.clone(),
+            stamper: stamper.clone(),
+        };
+        let mut supervisor = Supervisor::new(world);
+        let introduction = self.introduce(&broker.handle(), &stamper);
+        match listening.trouble {
+            None => supervisor.health("broker").ok(),
+            Some(trouble) => supervisor.health("broker").degraded(trouble),
+        }
+        self.say_config(&supervisor.health("config"));
+        let desk = self.desk(&broker.handle(), gate, registry, &stamper);
+        let desk = start(desk.run(stop.clone()));
+        let storage = watch_storage(self.store.clone(), supervisor.health("storage"));
+        let storage = start(storage);
+        for spec in self.specs(&broker.handle()) {
+            supervisor.start(spec, &stop);
+        }
+        let supervisor = start(supervisor.run(stop.clone()));
+        rehearse(self.options.rehearse_panic.as_deref(), &broker.handle(), &self.store);
+        listening.greeting.print(&self.loaded.config.root);
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        until_told().await?;
+        tracing::info!("going down");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        stop.cancel();
+        let _ = tokio::join!(supervisor, desk); // how they ended was told
+        storage.abort();
+        drop(introduction);
+        broker.stop();
+        self.store.shutdown();
+        Ok(())
+    }
+
+    /// What an earlier run made up stays the box's name.
+    fn name_the_box(&mut self) {
+        let config = &mut self.loaded.config;
+        if !config.gateway_id.is_empty() {
+            return;
+        }
+        let stored =
+            self.store.read(Table::Meta, GATEWAY_ID).and_then(|id| String::from_utf8(id).ok());
+        config.gateway_id = stored.unwrap_or_else(|| {
+            let id = listen::gateway_id();
+            let batch = Batch::default().put(Table::Meta, GATEWAY_ID, id.as_bytes());
+            self.store.write(batch, Window::Promise, |_| {});
+            id
+        });
+    }
+
+    /// `info`, and the contract on `$maestro/api`. The link lives as long as the daemon.
+    fn introduce(&self, broker: &Handle, stamper: &Stamper) -> bus::Link {
+        let root = &self.loaded.config.root;
+        let link = broker.attach("daemon");
+        let info = message::Info {
+            gateway_id: self.loaded.config.gateway_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            features: ["broker", "bridge", "stats", "system"].map(str::to_string).to_vec(),
+            root: root.to_string(),
+            pid: std::process::id(),
+            started: stamper.time(),
+            stamp: stamper.stamp(),
+        };
+        let payload = serde_json::to_vec(&info).unwrap_or_default();
+        link.sender().post(Message::new(root.join("info"), payload).retained());
+        for (topic, document) in contract::api::documents(root) {
+            link.sender().post(Message::new(topic, document).retained());
+        }
+        link
+    }
+
+    /// Keeps what loaded, and says what did not.
+    fn say_config(&mut self, health: &Health) {
+        if let Some(keep) = self.loaded.keep.take() {
+            let batch = Batch::default().put(Table::Config, LAST_GOOD, keep);
+            self.store.write(batch, Window::Promise, |_| {});
+        }
+        let errors = self.loaded.problems.iter().filter(|found| found.severity == Severity::Error);
+        let mut errors =
+            errors.map(|problem| contract::Error::new("config.invalid", problem.to_string()));
+        let Some(first) = errors.next() else { return health.ok() };
+        let used = match self.loaded.source {
+            config::Source::LastGood => "the last good configuration is used",
+            config::Source::Rescue => "defaults are used, with the bridges if they are valid",
+            config::Source::Files | config::Source::Defaults => "see the log",
+        };
+        let cause = contract::Error::new("config.invalid", used);
+        health.degraded(errors.fold(cause.because(first), contract::Error::because));
+    }
+
+    fn desk(&self, broker: &Handle, gate: Gate, registry: Registry, stamper: &Stamper) -> Desk {
+        Desk::new(command::Parts {
+            gate,
+            bus: broker.attach("command"),
+            store: self.store.clone(),
+            registry,
+            root: self.loaded.config.root.clone(),
+            boot: stamper.boot().to_string(),
+        })
+    }
+
+    /// The subsystems, in start order.
+    fn specs(&self, broker: &Handle) -> Vec<Spec> {
+        let hand = match &self.options.record_reboot {
+            Some(file) => Hand::Recorder(file.clone()),
+            None => Hand::Kernel,
+        };
+        let mut specs = vec![system::spec(hand), stats::spec(), bridge::spec(broker.clone())];
+        if self.options.rehearse_panic.as_deref() == Some("subsystem") {
+            specs.push(rehearsal());
+        }
+        specs
+    }
+}
+
+/// Starts what is not a subsystem and lives as long as the daemon.
+#[expect(clippy::disallowed_methods, reason = "the composition root starts what is no subsystem")]
+fn start<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(task)
+}
+
+/// `status/storage` follows the store.
+async fn watch_storage(store: Store, health: Health) {
+    let mut status = store.status();
+    loop {
+        let trouble = status.borrow_and_update().trouble.clone();
+        match trouble {
+            None => health.ok(),
+            Some(trouble) => health.degraded(trouble),
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn until_told() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => tracing::warn!("reloading is not built yet; restart to load the files"),
+        }
+    }
+}
+
+/// A panic on purpose, for the tests of what a panic does.
+fn rehearse(what: Option<&str>, broker: &Handle, store: &Store) {
+    match what {
+        Some("broker") => broker.panic(),
+        Some("storage") => {
+            let batch = Batch::default().put(Table::Meta, b"rehearsal".as_slice(), b"x".as_slice());
+            store.write(batch, Window::Promise, |_| panic!("rehearsed"));
+        }
+        Some(_) | None => {}
+    }
+}
+
+/// A subsystem that panics the first time and works the second.
+fn rehearsal() -> Spec {
+    let built = AtomicBool::new(false);
+    Spec {
+        name: "rehearsal",
+        restart: Restart::default(),
+        build: Box::new(move |scope| {
+            let first = !built.swap(true, Ordering::Relaxed);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                assert!(!first, "rehearsed");
+                scope.health.ok();
+                scope.stop.cancelled().await;
+                Ok(())
+            })
+        }),
+    }
+}
