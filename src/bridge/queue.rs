@@ -229,6 +229,12 @@ impl Queue {
         self.in_flight.contains_key(&packet_id)
     }
 
+    /// The topic at the cloud of the message in flight under this identifier.
+    pub fn topic(&self, packet_id: u16) -> Option<&str> {
+        let number = self.in_flight.get(&packet_id)?;
+        self.entries.get(number).map(|entry| entry.message.topic.as_str())
+    }
+
     /// Messages, those in flight included.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -242,6 +248,13 @@ impl Queue {
     /// Bytes, those in flight included.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// How much of what fits is taken, in percent.
+    pub fn fill_pct(&self) -> u64 {
+        let share = |part: u64, whole: u64| part.saturating_mul(100) / whole.max(1);
+        share(self.bytes, self.bounds.max_size)
+            .max(share(self.entries.len() as u64, self.bounds.max_count))
     }
 
     /// What was lost since the start.

@@ -7,11 +7,12 @@
 //! ```
 //! A rule joins two stems, the literal levels before the first wildcard; what follows the stem is
 //! the same on both sides. The first rule that matches a topic decides; the configuration's own
-//! stand before the defaults.
+//! stand before the defaults, which are what the contract says of its classes.
 
 use super::config::{self, Direction, Keep};
 use crate::bus::{Message, Qos};
-use crate::topic::Root;
+use crate::contract::{self, Bridged, KINDS, Kind};
+use crate::topic::{self, Root};
 
 /// Who the box is at the cloud, and what it is called at home.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,7 @@ pub struct Rules {
     /// `<prefix>/<gateway id>`.
     base: String,
     principal: String,
+    root: Root,
 }
 
 #[derive(Clone, Debug)]
@@ -42,15 +44,17 @@ struct Rule {
     remote: Filter,
     keep: Keep,
     qos: Option<u8>,
-    whose: Whose,
+    reach: Reach,
 }
 
-/// Whose messages a rule relays.
+/// Which of the matching messages a rule relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    /// Anybody's.
+enum Reach {
+    /// Each: the configuration asked for them.
     All,
-    /// Only answers to commands that came over this bridge.
+    /// Those that the contract does not keep on the box, entry by entry.
+    Contract,
+    /// Of these, only answers to commands that came over this bridge.
     Own,
 }
 
@@ -82,23 +86,11 @@ pub struct Inward {
     pub keep: Keep,
 }
 
-/// Out by default: below the root, the remote stem being the tail itself.
-const OUT: [(&str, Keep, Whose); 8] = [
-    ("info", Keep::Latest, Whose::All),
-    ("status/#", Keep::Latest, Whose::All),
-    ("state/#", Keep::Latest, Whose::All),
-    ("task/#", Keep::Latest, Whose::Own),
-    ("reply/#", Keep::Queue, Whose::Own),
-    ("event/#", Keep::Queue, Whose::All),
-    ("app/+/event/#", Keep::Queue, Whose::All),
-    ("app/+/metric/#", Keep::Queue, Whose::All),
-];
-
-/// In by default; those marked come also by the address of the whole fleet.
-const IN: [(&str, Keep, bool); 3] = [
-    ("cmd/#", Keep::Queue, true),
-    ("desired/#", Keep::Latest, true),
-    ("app/+/cmd/#", Keep::Queue, false),
+/// What apps say about themselves goes out by default, and commands to them come in.
+const APPS: [(&str, Bridged); 3] = [
+    ("app/+/event/#", Bridged::Queue),
+    ("app/+/metric/#", Bridged::Queue),
+    ("app/+/cmd/#", Bridged::In),
 ];
 
 /// Stands for the gateway id in topics that every gateway listens to.
@@ -112,6 +104,7 @@ impl Rules {
             inward: Vec::new(),
             base: join(names.prefix, names.gateway),
             principal: names.principal.to_string(),
+            root: names.root.clone(),
         };
         for rule in &config.rules {
             rules.add(rule, names.root);
@@ -130,7 +123,7 @@ impl Rules {
         };
         let stem = if rule.absolute { stem.to_string() } else { join(&self.base, stem) };
         let remote = local.moved_to(&stem);
-        let made = Rule { local, remote, keep: rule.keep, qos: rule.qos, whose: Whose::All };
+        let made = Rule { local, remote, keep: rule.keep, qos: rule.qos, reach: Reach::All };
         match rule.direction {
             Direction::Out => self.out.push(made),
             Direction::In => self.inward.push(made),
@@ -142,26 +135,34 @@ impl Rules {
     }
 
     fn add_defaults(&mut self, names: Names<'_>) {
-        let rule = |local: String, remote: String, keep, whose| Rule {
-            local: Filter::new(local),
-            remote: Filter::new(remote),
-            keep,
-            qos: None,
-            whose,
-        };
-        for (tail, keep, whose) in OUT {
-            let remote = join(&self.base, tail);
-            self.out.push(rule(names.root.join(tail), remote, keep, whose));
-        }
-        let batch = join(&self.base, "batch/#");
-        self.out.push(rule("$maestro/batch/#".into(), batch, Keep::Queue, Whose::All));
-        for (tail, keep, fleet) in IN {
-            let local = names.root.join(tail);
-            self.inward.push(rule(local.clone(), join(&self.base, tail), keep, Whose::All));
-            if fleet {
-                let all = join(&join(names.prefix, FLEET), tail);
-                self.inward.push(rule(local, all, keep, Whose::All));
+        for row in &KINDS {
+            let own = matches!(row.kind, Kind::Reply | Kind::Task);
+            let reach = if own { Reach::Own } else { Reach::Contract };
+            let (local, tail) = match row.prefix.strip_prefix("$maestro/") {
+                Some(tail) => (format!("{}/#", row.prefix), tail),
+                None => (names.root.join(&format!("{}/#", row.prefix)), row.prefix),
+            };
+            let remote = join(&self.base, &format!("{tail}/#"));
+            self.add_default((local.clone(), remote), row.bridged, reach);
+            if row.bridged == Bridged::In {
+                let fleet = join(&join(names.prefix, FLEET), &format!("{tail}/#"));
+                self.add_default((local, fleet), row.bridged, reach);
             }
+        }
+        for (tail, bridged) in APPS {
+            let topics = (names.root.join(tail), join(&self.base, tail));
+            self.add_default(topics, bridged, Reach::All);
+        }
+    }
+
+    fn add_default(&mut self, (local, remote): (String, String), bridged: Bridged, reach: Reach) {
+        let (local, remote) = (Filter::new(local), Filter::new(remote));
+        let rule = |keep| Rule { local, remote, keep, qos: None, reach };
+        match bridged {
+            Bridged::No => {}
+            Bridged::Latest => self.out.push(rule(Keep::Latest)),
+            Bridged::Queue => self.out.push(rule(Keep::Queue)),
+            Bridged::In => self.inward.push(rule(Keep::Queue)),
         }
     }
 
@@ -189,7 +190,8 @@ impl Rules {
     /// Where a local message goes; `None` when it stays.
     pub fn outward(&self, message: &Message) -> Option<Outward> {
         let rule = self.out.iter().find(|rule| rule.local.matches(&message.topic))?;
-        if rule.whose == Whose::Own && message.audience.as_deref() != Some(&*self.principal) {
+        let own = message.audience.as_deref() == Some(&*self.principal);
+        if (rule.reach == Reach::Own && !own) || self.kept_at_home(rule, &message.topic) {
             return None;
         }
         let qos = match rule.qos {
@@ -205,7 +207,21 @@ impl Rules {
     pub fn inward(&self, topic: &str) -> Option<Inward> {
         let rule = self.inward.iter().find(|rule| rule.remote.matches(topic))?;
         let topic = rule.local.with_rest(rule.remote.rest(topic));
-        Some(Inward { topic, keep: rule.keep })
+        if self.kept_at_home(rule, &topic) {
+            return None;
+        }
+        let desired = self.root.tail(&topic).and_then(Kind::of_tail) == Some(Kind::Desired);
+        let keep = if desired { Keep::Latest } else { rule.keep };
+        Some(Inward { topic, keep })
+    }
+
+    /// Whether the contract has an entry for the topic which says so.
+    fn kept_at_home(&self, rule: &Rule, local: &str) -> bool {
+        let entry = || contract::lookup_topic(&self.root, local);
+        rule.reach != Reach::All
+            && entry().is_some_and(|entry| {
+                entry.bridged == Bridged::No || entry.verb.is_some_and(|verb| !verb.remote)
+            })
     }
 }
 
@@ -236,22 +252,8 @@ impl Filter {
         join(self.stem(), rest)
     }
 
-    /// MQTT 5 §4.7: level by level; `#` matches its parent too; no wildcard matches a first level
-    /// that begins with `$`.
     fn matches(&self, topic: &str) -> bool {
-        if topic.starts_with('$') && !self.text.starts_with('$') {
-            return false;
-        }
-        let mut levels = topic.split('/');
-        for wanted in self.text.split('/') {
-            match (wanted, levels.next()) {
-                ("#", _) => return true,
-                ("+", Some(_)) => {}
-                (wanted, Some(level)) if wanted == level => {}
-                (_, _) => return false,
-            }
-        }
-        levels.next().is_none()
+        topic::matches(&self.text, topic)
     }
 }
 

@@ -15,5 +15,6 @@ pub mod peer;
 pub mod proc;
 pub mod reboot;
 pub mod stat;
+pub mod tcp;
 pub mod thermal;
 pub mod usage;
