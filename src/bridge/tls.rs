@@ -92,12 +92,12 @@ fn certificates(path: &Path, setting: &str) -> Result<Vec<CertificateDer<'static
 
 fn unusable(path: &Path, setting: &str, error: &pem::Error) -> Trouble {
     let path = path.display();
-    let text = match error {
-        pem::Error::Io(e) => format!("cannot read {path}: {e}"),
-        pem::Error::NoItemsFound => {
-            format!("{path} holds no PEM block of the kind `{setting}` needs")
-        }
-        e => format!("{path} is not PEM: {e}"),
+    let text = if let pem::Error::Io(e) = error {
+        format!("cannot read {path}: {e}")
+    } else if matches!(error, pem::Error::NoItemsFound) {
+        format!("{path} holds no PEM block of the kind that `{setting}` needs")
+    } else {
+        format!("{path} is not PEM: {error}")
     };
     Trouble::ours("bridge.certificate", text).hint(format!("see `{setting}` of this bridge"))
 }

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
+use crate::bridge::message as bridge;
 use crate::broker::notice as broker;
 use crate::service::message as daemon;
 use crate::stats::message as stats;
@@ -32,8 +33,11 @@ impl Type {
 
 /// Every message type there is, by name.
 pub static TYPES: &[Type] = &[
+    Type::of::<bridge::Metric>("bridge.Metric"),
+    Type::of::<bridge::State>("bridge.State"),
     Type::of::<broker::Presence>("broker.Presence"),
     Type::of::<broker::Refused>("broker.Refused"),
+    Type::of::<super::Error>("contract.Error"),
     Type::of::<daemon::Info>("daemon.Info"),
     Type::of::<daemon::Status>("daemon.Status"),
     Type::of::<daemon::SubsystemStatus>("daemon.SubsystemStatus"),

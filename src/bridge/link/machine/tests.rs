@@ -85,23 +85,19 @@ fn local(machine: &mut Machine, now: Instant, topic: &str, token: u64) -> Vec<Ef
 
 /// Topics and identifiers of the messages that go to the cloud.
 fn sent(effects: &[Effect]) -> Vec<(u16, &str)> {
-    let publish = |effect| match effect {
-        &Effect::Send(Outgoing::Publish(id, ref message)) => {
-            Some((id.map_or(0, NonZeroU16::get), message.topic.as_str()))
-        }
-        _ => None,
-    };
-    effects.iter().filter_map(publish).collect()
+    let publishes = effects.iter().filter_map(|effect| {
+        let Effect::Send(Outgoing::Publish(id, message)) = effect else { return None };
+        Some((id.map_or(0, NonZeroU16::get), message.topic.as_str()))
+    });
+    publishes.collect()
 }
 
 fn said(effects: &[Effect]) -> Vec<(Link, Option<&str>)> {
-    let said = |effect| match effect {
-        &Effect::Say(ref standing) => {
-            Some((standing.link, standing.reason.as_ref().map(|reason| reason.code.as_str())))
-        }
-        _ => None,
-    };
-    effects.iter().filter_map(said).collect()
+    let standings = effects.iter().filter_map(|effect| {
+        let Effect::Say(standing) = effect else { return None };
+        Some((standing.link, standing.reason.as_ref().map(|reason| reason.code.as_str())))
+    });
+    standings.collect()
 }
 
 fn closed(machine: &mut Machine, now: Instant, by: BrokenBy) -> Vec<Effect> {
