@@ -222,6 +222,29 @@ fn a_danger_verb_over_a_bridge_needs_the_bridge_to_name_it() {
     assert!(acl.may_publish(&bridge(Role::Operator, &[]), &ping).is_ok());
 }
 
+#[test]
+fn anyone_who_reads_may_ask_what_a_verb_would_do() {
+    let acl = Acl::default();
+    let reboot = |payload| Publish { payload, ..publish("maestro/cmd/system/reboot") };
+    let dry = reboot(br#"{"reason":"x","dry_run":true}"#);
+    for role in ROLES {
+        assert!(acl.may_publish(&one(role), &dry).is_ok(), "{role:?}");
+        assert!(acl.may_publish(&Principal::bridge("cloud", role, Vec::new()), &dry).is_ok());
+    }
+    for payload in [
+        &br#"{"dry_run":false}"#[..],
+        br#"{"dry_run":"true"}"#,
+        br#"{"dry_run":true,"dry_run":false}"#,
+        br#"{"dry_run":true"#,
+        br#"[{"dry_run":true}]"#,
+        b"dry_run",
+        b"",
+    ] {
+        let refused = acl.may_publish(&one(Role::Operator), &reboot(payload)).unwrap_err();
+        assert_eq!(refused.code, "broker.not_authorized", "{}", payload.escape_ascii());
+    }
+}
+
 fn rule(who: Who, effect: Effect, access: Access, filter: &str) -> Rule {
     Rule { who, effect, access, filter: filter.into() }
 }
