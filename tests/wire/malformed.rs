@@ -95,6 +95,7 @@ const CONNECT: &[Row] = &[
     (V5, 0x81, "MQTT-1.5.4-1", "10 <MQTT> 05 82 0000 [] <c> 0002 C3 28"),
     (V311, 0x81, "MQTT-1.5.3-2", "10 <MQTT> 04 82 0000 <c> 0003 61 00 62"),
     (V5, 0x81, "MQTT-4.7.3-1", "10 <MQTT> 05 06 0000 [] <c> [] <> <p>"),
+    (V311, 0x81, "MQTT-4.7.3-1", "10 <MQTT> 04 06 0000 <c> <> <p>"),
     (V5, 0x81, "MQTT-3.3.2-2", "10 <MQTT> 05 06 0000 [] <c> [] <w/#> <p>"),
     (V311, 0x81, "MQTT-3.3.2-2", "10 <MQTT> 04 06 0000 <c> <+> <p>"),
     (V5, 0x82, "3.1.2.11.10", "10 <MQTT> 05 02 0000 [16 0001 FF] <c>"),
@@ -295,6 +296,10 @@ fn rows() -> impl Iterator<Item = (Vec<u8>, &'static Row)> {
     let bodies = [CONNECT, CONNACK, PUBLISH, ACKS, SUBSCRIBE, ENDS].concat().leak();
     let headers = FIXED_HEADER.iter().map(|row| (raw(row.3), row));
     headers.chain(bodies.iter().map(|row| (packet(row.3), row)))
+}
+
+pub(crate) fn packets() -> Vec<(Version, Vec<u8>)> {
+    rows().map(|(bytes, row)| (row.0, bytes)).collect()
 }
 
 fn refusal(version: Version, bytes: &[u8]) -> Option<Malformed> {

@@ -146,6 +146,14 @@ fn pairs() -> impl Iterator<Item = (&'static Row, &'static str, bool)> {
     })
 }
 
+/// Each property in each place, allowed or not.
+pub(crate) fn packets() -> impl Iterator<Item = Vec<u8>> {
+    pairs().map(|(row, place, _)| {
+        let beside = beside(place, row.identifier);
+        with(place, &format!("{:02X} {} {beside}", row.identifier, row.value))
+    })
+}
+
 #[test]
 fn every_property_of_the_standard_is_tried_on_every_packet() {
     assert_eq!(TABLE.len(), 27);

@@ -320,9 +320,17 @@ fn others() -> Vec<Row> {
     ]
 }
 
+pub(crate) fn packets() -> Vec<(Version, Vec<u8>)> {
+    rows().into_iter().map(|(version, text, _)| (version, packet(text))).collect()
+}
+
+fn rows() -> Vec<Row> {
+    [connects(), connacks(), publishes(), acks(), subscribes(), others()].concat()
+}
+
 #[test]
 fn valid_packets_are_read_and_written_byte_for_byte() {
-    let all = [connects(), connacks(), publishes(), acks(), subscribes(), others()].concat();
+    let all = rows();
     assert!(all.len() > 60);
     for (version, text, expected) in all {
         let bytes = packet(text);
