@@ -243,4 +243,15 @@ mod tests {
         let document = json!({"command.retained": {"meaning": "No.", "reason_code": 131}});
         assert_eq!(errors(&document).rows, [["command.retained", "0x83", "No."]]);
     }
+
+    #[test]
+    fn the_contract_compiled_in_shows_every_verb() {
+        let document = crate::contract::api::asyncapi(&crate::topic::Root::default());
+        let shown = verbs(&document).rows;
+        let known: Vec<String> = crate::contract::verbs()
+            .iter()
+            .map(|verb| format!("{}/{}", verb.subsystem, verb.name))
+            .collect();
+        assert_eq!(shown.iter().map(|row| row[0].clone()).collect::<Vec<_>>(), known);
+    }
 }

@@ -1,10 +1,11 @@
 //! What can be typed.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::contract::Role;
+use crate::contract::{Role, nearest};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -12,7 +13,8 @@ use crate::contract::Role;
     name = "maestro",
     version,
     about = "One small daemon for a Linux gateway; its MQTT broker is its whole local API",
-    after_help = "Exit codes: 0 succeeded, 1 failed, 2 usage, 3 refused, 4 no end in time, \
+    after_help = "maestro <subsystem> <verb> [ARG].. is short for maestro cmd <subsystem>/<verb> [ARG]..\n\n\
+                  Exit codes: 0 succeeded, 1 failed, 2 usage, 3 refused, 4 no end in time, \
                   5 unreachable, 78 bad configuration.",
     disable_help_subcommand = true
 )]
@@ -92,6 +94,40 @@ pub(super) enum Deed {
         /// Which shell
         shell: Shell,
     },
+    /// `maestro jobs restart thermo`
+    #[command(external_subcommand)]
+    Short(Vec<OsString>),
+}
+
+impl CommandLine {
+    /// Reads the words of the process; the short form of a command is read as its long one.
+    pub(super) fn read(words: &[OsString]) -> Result<CommandLine, clap::Error> {
+        let line = CommandLine::try_parse_from(words)?;
+        let Deed::Short(short) = &line.deed else { return Ok(line) };
+        let before = &words[..words.len() - short.len()];
+        let [subsystem, verb, args @ ..] = &short[..] else {
+            return Err(unknown(&short.first().cloned().unwrap_or_default()));
+        };
+        if verb.to_string_lossy().starts_with('-') {
+            return Err(unknown(subsystem));
+        }
+        let command = [subsystem.as_os_str(), verb.as_os_str()].join(OsStr::new("/"));
+        let long = ["cmd".into(), command];
+        CommandLine::try_parse_from(before.iter().chain(&long).chain(args))
+    }
+}
+
+/// What clap itself says where there is no short form.
+fn unknown(word: &OsStr) -> clap::Error {
+    let word = word.to_string_lossy();
+    let command = CommandLine::command();
+    let known: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let hint = match nearest(&word, known) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => "'maestro --help' lists what there is".to_owned(),
+    };
+    let told = format!("'{word}' is not a command: {hint}\n");
+    CommandLine::command().error(clap::error::ErrorKind::InvalidSubcommand, told)
 }
 
 /// `maestro cmd`.
@@ -229,8 +265,6 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
 mod tests {
     use std::time::Duration;
 
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -246,6 +280,30 @@ mod tests {
         assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
         for bad in ["", "s", "-1s", "5d", "1e400s"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    fn read(words: &[&str]) -> Result<CommandLine, clap::Error> {
+        let all = std::iter::once("maestro").chain(words.iter().copied());
+        CommandLine::read(&all.map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_subsystem_and_a_verb_are_a_command() {
+        let line = read(&["--root", "gw/GW1", "jobs", "restart", "thermo", "--dry-run", "--json"]);
+        let line = line.unwrap();
+        assert_eq!((line.target.root.as_str(), line.target.json), ("gw/GW1", true));
+        let Deed::Cmd(cmd) = line.deed else { panic!("{:?}", line.deed) };
+        assert_eq!((cmd.verb.as_str(), cmd.dry_run), ("jobs/restart", true));
+        assert_eq!(cmd.args, ["thermo"]);
+    }
+
+    #[test]
+    fn a_mistyped_command_is_told_what_it_is_near_to() {
+        for words in [&["staus"][..], &["staus", "--json"]] {
+            let error = read(words).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("'staus' is not a command: did you mean 'status'?"));
         }
     }
 

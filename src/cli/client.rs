@@ -174,7 +174,8 @@ impl Client {
     pub fn subscribe(&mut self, filters: &[&str], qos: Qos) -> Result<(), Trouble> {
         let id = self.next_id();
         let bytes = packets::subscribe(id, filters, qos).map_err(|broken| {
-            Trouble::Refused(Refusal { reason: broken.reason(), text: Some(broken.to_string()) })
+            let text = Some(broken.to_string());
+            Trouble::Refused(Refusal { reason: Reason::TopicFilterInvalid, text })
         })?;
         self.write(&bytes)?;
         self.answer(PacketType::SubAck, id)

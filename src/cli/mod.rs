@@ -20,6 +20,7 @@ mod arguments;
 mod call;
 pub mod client;
 mod exit;
+mod files;
 mod packets;
 mod paint;
 mod password;
@@ -32,18 +33,21 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use self::args::{CommandLine, Deed};
 use self::exit::{Exit, Stop};
 use self::session::Session;
 use self::terminal::{Reader, Terminal};
-use crate::config::paths::Surroundings;
-use crate::{config, daemon};
+use crate::daemon;
 
 /// Parses the arguments and does what they ask for.
 pub fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let words: Vec<_> = std::env::args_os().collect();
+    let line = match CommandLine::read(&words) {
+        Ok(line) => line,
+        Err(told) => told.exit(),
+    };
     if let Deed::Run { config, record_reboot, rehearse_panic } = line.deed {
         return daemon::run(daemon::Options { config, record_reboot, rehearse_panic });
     }
@@ -62,49 +66,17 @@ pub fn main() -> ExitCode {
 fn perform(deed: &Deed, target: &args::Target, terminal: Terminal) -> Result<Exit, Stop> {
     let open = || Session::open(target);
     match deed {
-        Deed::Run { .. } => Ok(Exit::Succeeded), // done by the caller
+        Deed::Run { .. } | Deed::Short(_) => Ok(Exit::Succeeded), // done and read by the caller
         Deed::Status => status::run(&mut open()?, terminal),
         Deed::Cmd(cmd) => call::run(cmd, &mut open()?, terminal),
         Deed::Whoami => call::whoami(&mut open()?, terminal),
         Deed::Pub(message) => relay::publish(message, &mut open()?.client),
         Deed::Sub(sub) => relay::subscribe(sub, &mut open()?.client, terminal),
         Deed::Api { page } => api::run(page.as_ref(), &mut open()?, terminal),
-        Deed::User(_) => Err(Stop::new(Exit::Failed, "not built yet")),
-        Deed::Config(args::Config::Check { file }) => check(file.as_deref(), terminal),
+        Deed::User(user) => files::user(user, terminal),
+        Deed::Config(config) => files::config(config, terminal),
         Deed::Completions { shell } => completions(*shell, terminal),
     }
-}
-
-/// `maestro config check`: every problem with its place.
-fn check(file: Option<&std::path::Path>, terminal: Terminal) -> Result<Exit, Stop> {
-    let around = Surroundings::of_process();
-    let problems = match file {
-        Some(file) => config::check(file, &around),
-        None => config::read(&config::Sources::Search, &around).settle(&around, None).problems,
-    };
-    for problem in &problems {
-        terminal.print(match terminal.reader {
-            Reader::Person => format!("{problem}\n"),
-            Reader::Program => format!("{}\n", record(problem)),
-        })?;
-    }
-    let bad = problems.iter().any(|problem| problem.severity == config::Severity::Error);
-    Ok(if bad { Exit::Config } else { Exit::Succeeded })
-}
-
-fn record(problem: &config::Problem) -> serde_json::Value {
-    serde_json::json!({
-        "severity": match problem.severity {
-            config::Severity::Error => "error",
-            config::Severity::Warning => "warning",
-        },
-        "message": problem.message,
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "field": problem.path,
-        "hint": problem.hint,
-    })
 }
 
 fn completions(shell: args::Shell, terminal: Terminal) -> Result<Exit, Stop> {

@@ -21,11 +21,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::nearest::nearest;
 use super::node::{Entry, Node, Style, Value};
 use super::problem::{Mark, Report, Severity};
 use super::units::{Size, Span};
 use crate::contract::Role;
+use crate::contract::nearest;
 
 /// A value that can be read from a place in a file.
 pub trait Decode: Sized {
@@ -233,7 +233,8 @@ impl<'a> Fields<'a> {
     /// Ends the group: a key that nobody asked for is told with `severity`.
     pub fn end_with(self, severity: Severity) {
         for entry in self.entries.iter().filter(|e| !self.known.contains(&e.key.as_str())) {
-            let hint = nearest(&entry.key, &self.known).map(|name| format!("`{name}`?"));
+            let hint =
+                nearest(&entry.key, self.known.iter().copied()).map(|name| format!("`{name}`?"));
             let message = "is not a setting".to_owned();
             let path = join(&self.path, &entry.key);
             self.report.add_with_hint(entry.at, &path, severity, (message, hint));

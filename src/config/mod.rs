@@ -9,16 +9,15 @@
 
 mod decode;
 mod load;
-mod nearest;
 mod node;
 pub mod paths;
 mod problem;
 mod secret;
 mod units;
+mod yaml;
 
 pub use decode::{Decode, Fields, Reader};
 pub use load::{Loaded, Read, Source, Sources, check, read};
-pub use nearest::nearest;
 pub use node::{Entry, Node, Scalar, Style, Value};
 pub use problem::{Mark, Problem, Report, Severity};
 pub use secret::Secret;

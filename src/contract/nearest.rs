@@ -2,27 +2,22 @@
 
 /// The name in `known` that `word` most likely means; `None` if none is near.
 ///
-/// Near is at most a third of the longer word's letters changed, swapped with their neighbour, added
-/// or left out (Damerau, optimal string alignment), not counting case and `-` against `_`.
+/// Near is at most a third of its letters changed, swapped with their neighbour, added or left out
+/// (optimal string alignment), one in a short word. `maxSize`, `max-size` and `max_size` are one name.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let word = folded(word);
+    let enough = (word.len() / 3).max(1);
     known
         .into_iter()
-        .filter_map(|name| {
-            let other = folded(name);
-            let away = distance(&word, &other);
-            (away <= word.len().max(other.len()).div_ceil(3)).then_some((away, name))
-        })
+        .map(|name| (distance(&word, &folded(name)), name))
+        .filter(|(away, _)| *away <= enough)
         .min_by_key(|(away, _)| *away)
         .map(|(_, name)| name)
 }
 
 fn folded(word: &str) -> Vec<char> {
-    word.chars()
-        .take(64)
-        .flat_map(char::to_lowercase)
-        .map(|c| if c == '-' { '_' } else { c })
-        .collect()
+    let letters = word.chars().filter(|c| !matches!(c, '_' | '-' | ' '));
+    letters.flat_map(char::to_lowercase).take(64).collect() // longer names are none of ours
 }
 
 fn distance(a: &[char], b: &[char]) -> usize {
@@ -47,23 +42,30 @@ fn distance(a: &[char], b: &[char]) -> usize {
 mod tests {
     use super::nearest;
 
+    const KNOWN: [&str; 7] = ["memory", "load", "listeners", "limits", "users", "max_size", "ca"];
+
     #[test]
     fn a_slip_of_the_finger_finds_the_name_that_was_meant() {
-        let known = ["memory", "load", "network", "state_dir"];
         for (word, meant) in [
             ("memroy", "memory"),
             ("Memory", "memory"),
-            ("state-dir", "state_dir"),
             ("laod", "load"),
+            ("listners", "listeners"),
+            ("lsiteners", "listeners"),
+            ("limit", "limits"),
+            ("maxSize", "max_size"),
+            ("max-size", "max_size"),
+            ("CA", "ca"),
         ] {
-            assert_eq!(nearest(word, known), Some(meant));
+            assert_eq!(nearest(word, KNOWN), Some(meant), "{word}");
         }
     }
 
     #[test]
     fn a_word_that_is_like_nothing_finds_nothing() {
-        assert_eq!(nearest("qqqq", ["memory", "load"]), None);
-        assert_eq!(nearest("", ["memory", "load"]), None);
+        for word in ["", "qqqq", "wifi", "password", "certificate"] {
+            assert_eq!(nearest(word, KNOWN), None, "{word}");
+        }
         assert_eq!(nearest("x", []), None);
     }
 }

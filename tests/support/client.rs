@@ -115,8 +115,15 @@ impl Client {
     }
     /// Subscribes and waits for the SUBACK; its reason code.
     pub(crate) fn subscribe(&mut self, filter: &str, qos: u8) -> u8 {
+        self.subscribe_with(filter, options(qos))
+    }
+    /// Subscribes such that the retain flag tells how a message was published.
+    pub(crate) fn subscribe_as_published(&mut self, filter: &str, qos: u8) -> u8 {
+        let as_published = SubscriptionOptions { retain_as_published: true, ..options(qos) };
+        self.subscribe_with(filter, as_published)
+    }
+    fn subscribe_with(&mut self, filter: &str, options: SubscriptionOptions) -> u8 {
         let packet_id = self.id();
-        let options = SubscriptionOptions { qos: quality(qos), ..SubscriptionOptions::default() };
         self.send(Packet::Subscribe(Subscribe {
             packet_id,
             id: None,
@@ -256,10 +263,11 @@ pub(crate) fn connect(client_id: &str) -> Connect {
     Connect { clean_start: true, client_id: client_id.into(), ..Connect::default() }
 }
 
-fn quality(qos: u8) -> QoS {
-    match qos {
+fn options(qos: u8) -> SubscriptionOptions {
+    let qos = match qos {
         0 => QoS::AtMostOnce,
         1 => QoS::AtLeastOnce,
         _ => panic!("this client speaks QoS 0 and 1"),
-    }
+    };
+    SubscriptionOptions { qos, ..SubscriptionOptions::default() }
 }

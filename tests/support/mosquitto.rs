@@ -117,6 +117,8 @@ impl Mosquitto {
     fn configuration(&self) -> String {
         let (dir, address) = (self.dir().display(), self.address);
         let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+        // Inside a namespace made by an ordinary user, that user is root.
+        let user = user.filter(|_| self.prefix.is_empty());
         let user = user.map_or_else(|| "root".to_owned(), |user| user.name);
         let mut text = format!(
             "user {user}\nlog_type all\nlog_dest stderr\nper_listener_settings true\n\

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use maestro::topic::Root;
+
 use super::{
     client::{Client, connect},
     contract_check,
@@ -24,13 +26,16 @@ impl Watch {
     pub(crate) fn start(socket: &Path) -> Watch {
         let (mut client, _) = Client::unix(socket, connect("")).expect("the watcher connects");
         for filter in FILTERS {
-            client.subscribe(filter, 1);
+            client.subscribe_as_published(filter, 1);
         }
         let complaints = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&complaints);
         std::thread::spawn(move || {
             while let Some(message) = client.next(Duration::from_secs(3600)) {
-                if let Err(complaint) = contract_check::check(&message.topic, &message.payload) {
+                let (topic, payload) = (&*message.topic, &*message.payload);
+                let (retain, qos) = (Some(message.retain), Some(message.qos));
+                let seen = contract_check::Seen { topic, payload, retain, qos };
+                if let Err(complaint) = contract_check::check_seen(&Root::default(), &seen) {
                     let line = format!("{} {}: {complaint}", message.topic, message.text());
                     sink.lock().expect("nobody panics with the lock").push(line);
                 }
