@@ -1,5 +1,7 @@
 //! The store on real files: killed at random, corrupted, full, read-only.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 #[path = "support/skip.rs"]
 mod skip;
 
