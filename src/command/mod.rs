@@ -14,13 +14,22 @@
 
 mod answer;
 mod desk;
+mod history;
+mod ledger;
+pub mod message;
+mod record;
 mod registry;
+mod request;
+#[cfg(test)]
+mod testing;
+mod ulid;
 
 use serde_json::{Map, Value};
 
 pub use answer::{Answer, Outcome};
 pub use desk::{Desk, Parts};
 pub use registry::Registry;
+use registry::Room;
 
 /// A command that passed the gate: recorded (change, danger), to be carried out and answered.
 #[derive(Debug)]
@@ -35,6 +44,8 @@ pub struct Call {
     pub from: std::sync::Arc<crate::broker::Principal>,
     /// Do not do it, say what would be done.
     pub dry_run: bool,
+    /// Do it only to this revision of what it changes.
+    pub if_rev: Option<u64>,
     /// Where the answer goes. Dropping it unanswered ends the command as `interrupted`.
     pub answer: Answer,
 }
@@ -45,7 +56,6 @@ impl Call {
     /// # Errors
     /// `command.malformed` naming the field; give it to [`Answer::fail`].
     pub fn arguments<T: serde::de::DeserializeOwned>(&self) -> Result<T, crate::contract::Error> {
-        serde_json::from_value(Value::Object(self.args.clone()))
-            .map_err(|e| crate::contract::Error::new("command.malformed", e.to_string()))
+        crate::contract::arguments(&self.args)
     }
 }

@@ -6,8 +6,8 @@ use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde_json::{Map, Value};
 
-use super::types::keys;
-use super::{Error, nearest};
+use super::types::{keys, type_named};
+use super::{Error, Verb, nearest};
 
 /// The arguments of a command as `T`.
 ///
@@ -31,6 +31,24 @@ pub fn arguments<T: DeserializeOwned>(args: &Map<String, Value>) -> Result<T, Er
             None => error,
         }
     })
+}
+
+impl Verb {
+    /// Whether these are arguments of this verb.
+    ///
+    /// # Errors
+    /// As [`arguments`] of the verb's own type.
+    pub fn check(&self, args: &Map<String, Value>) -> Result<(), Error> {
+        match (self.args, args.keys().next()) {
+            (Some(name), _) => type_named(name).map_or(Ok(()), |known| (known.arguments)(args)),
+            (None, None) => Ok(()),
+            (None, Some(key)) => {
+                let message = format!("{}/{} takes no arguments", self.subsystem, self.name);
+                Err(Error::new("command.unknown_argument", message)
+                    .at(format!("/{}", pointer(key))))
+            }
+        }
+    }
 }
 
 fn unknown(key: &str, known: &[&str]) -> Error {

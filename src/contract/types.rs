@@ -5,6 +5,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde_json::{Map, Value};
+
+use super::{Error, arguments};
+use crate::command;
 
 use crate::bridge::message as bridge;
 use crate::broker::notice as broker;
@@ -23,11 +27,19 @@ pub struct Type {
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Decodes and encodes again.
     pub round_trip: fn(&[u8]) -> Result<Vec<u8>, String>,
+    /// Whether a command's arguments are of this type, with one precise refusal.
+    pub arguments: fn(&Map<String, Value>) -> Result<(), Error>,
 }
 
 impl Type {
     const fn of<T: Serialize + DeserializeOwned + JsonSchema>(name: &'static str) -> Type {
-        Type { name, keys: keys::<T>, schema: T::json_schema, round_trip: round_trip::<T> }
+        Type {
+            name,
+            keys: keys::<T>,
+            schema: T::json_schema,
+            round_trip: round_trip::<T>,
+            arguments: |args| arguments::<T>(args).map(drop),
+        }
     }
 }
 
@@ -37,6 +49,8 @@ pub static TYPES: &[Type] = &[
     Type::of::<bridge::State>("bridge.State"),
     Type::of::<broker::Presence>("broker.Presence"),
     Type::of::<broker::Refused>("broker.Refused"),
+    Type::of::<command::message::Task>("command.Task"),
+    Type::of::<super::Error>("contract.Error"),
     Type::of::<daemon::Info>("daemon.Info"),
     Type::of::<daemon::Status>("daemon.Status"),
     Type::of::<daemon::SubsystemStatus>("daemon.SubsystemStatus"),
