@@ -103,3 +103,20 @@ impl Drop for Answer {
         self.say(Word::Ended(Outcome::Interrupted));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_answer_is_an_interrupted_command_and_a_given_one_is_given_once() {
+        let (answer, mut ended) = Answer::watched();
+        drop(answer);
+        assert_eq!(ended(), Some(Outcome::Interrupted));
+        let (answer, mut ended) = Answer::watched();
+        answer.running("half", Some(50));
+        answer.finish(Ok(serde_json::json!({"pong": true})));
+        assert_eq!(ended(), Some(Outcome::Succeeded(serde_json::json!({"pong": true}))));
+        assert_eq!(ended(), None);
+    }
+}

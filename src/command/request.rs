@@ -160,7 +160,7 @@ mod tests {
 
     fn refusal(payload: &str) -> (String, Option<String>) {
         let error = read(payload).unwrap_err();
-        (error.code, error.field)
+        (error.code, error.field.map(String::from))
     }
 
     #[test]

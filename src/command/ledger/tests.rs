@@ -59,12 +59,10 @@ fn words(fx: &[Effect]) -> Vec<String> {
 
 /// The record that a commit writes.
 fn record(fx: &[Effect]) -> Record {
-    fx.iter()
-        .find_map(|effect| match effect {
-            Effect::Commit { row, .. } => Record::of_row(row),
-            _ => None,
-        })
-        .unwrap()
+    let row = |effect: &Effect| {
+        if let Effect::Commit { row, .. } = effect { Record::of_row(row) } else { None }
+    };
+    fx.iter().find_map(row).unwrap()
 }
 
 fn accept(ledger: &mut Ledger, incoming: Incoming) -> Number {
