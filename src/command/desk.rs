@@ -97,11 +97,12 @@ impl Desk {
     /// Runs until `stop`, or until the broker is gone. Stop it after the subsystems: what they say last
     /// is recorded.
     pub async fn run(mut self, stop: CancellationToken) {
+        let _vital = Vital;
         loop {
             let wake = self.ledger.wake_ms();
             let fx = tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.last_words(),
                 Some((number, purpose, verdict)) = self.commits.1.recv() => {
                     let verdict = verdict.map_err(not_safe);
                     self.ledger.committed(self.now(), (number, purpose), verdict)
@@ -113,6 +114,13 @@ impl Desk {
                     None => return,
                 },
             };
+            self.perform(fx);
+        }
+    }
+
+    fn last_words(&mut self) {
+        while let Ok((number, word)) = self.words.1.try_recv() {
+            let fx = self.said(number, word);
             self.perform(fx);
         }
     }
@@ -262,6 +270,18 @@ impl Desk {
         let topic = Topic::Task { id: record.id.as_str().into() }.on(&self.parts.root);
         let message = bus::Message::new(topic, Bytes::new()).retained();
         self.parts.bus.sender().post(bus::Message { audience: Some(record.from), ..message });
+    }
+}
+
+/// A daemon whose commands nobody hears must not look alive: a panic of the desk ends it.
+struct Vital;
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("maestro: the command desk panicked, the daemon ends");
+            std::process::abort();
+        }
     }
 }
 

@@ -50,7 +50,6 @@ pub static TYPES: &[Type] = &[
     Type::of::<broker::Presence>("broker.Presence"),
     Type::of::<broker::Refused>("broker.Refused"),
     Type::of::<command::message::Task>("command.Task"),
-    Type::of::<super::Error>("contract.Error"),
     Type::of::<daemon::Info>("daemon.Info"),
     Type::of::<daemon::Status>("daemon.Status"),
     Type::of::<daemon::SubsystemStatus>("daemon.SubsystemStatus"),

@@ -137,7 +137,8 @@ impl Daemon {
         }
         self.say_config(&supervisor.health("config"));
         let desk = self.desk(&broker.handle(), gate, registry, &stamper);
-        let desk = start(desk.run(stop.clone()));
+        let desk_stop = CancellationToken::new();
+        let desk = start(desk.run(desk_stop.clone()));
         let storage = watch_storage(self.store.clone(), supervisor.health("storage"));
         let storage = start(storage);
         for spec in self.specs(&broker.handle()) {
@@ -151,7 +152,9 @@ impl Daemon {
         tracing::info!("going down");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         stop.cancel();
-        let _ = tokio::join!(supervisor, desk); // how they ended was told
+        let _ = supervisor.await; // how it ended was told
+        desk_stop.cancel(); // what the subsystems said last is recorded
+        let _ = desk.await;
         storage.abort();
         drop(introduction);
         broker.stop();
@@ -222,7 +225,7 @@ impl Daemon {
             store: self.store.clone(),
             registry,
             root: self.loaded.config.root.clone(),
-            boot: stamper.boot().to_string(),
+            stamper: stamper.clone(),
         })
     }
 
