@@ -12,7 +12,8 @@ use crate::command;
 
 use crate::bridge::message as bridge;
 use crate::broker::notice as broker;
-use crate::service::message as daemon;
+use crate::daemon::message as daemon;
+use crate::service::message as service;
 use crate::stats::message as stats;
 use crate::system::message as system;
 
@@ -51,8 +52,8 @@ pub static TYPES: &[Type] = &[
     Type::of::<broker::Refused>("broker.Refused"),
     Type::of::<command::message::Task>("command.Task"),
     Type::of::<daemon::Info>("daemon.Info"),
-    Type::of::<daemon::Status>("daemon.Status"),
-    Type::of::<daemon::SubsystemStatus>("daemon.SubsystemStatus"),
+    Type::of::<service::Status>("daemon.Status"),
+    Type::of::<service::SubsystemStatus>("daemon.SubsystemStatus"),
     Type::of::<stats::Batch>("stats.Batch"),
     Type::of::<stats::Metric<stats::Cpu>>("stats.Cpu"),
     Type::of::<stats::Metric<stats::Daemon>>("stats.Daemon"),

@@ -1,4 +1,4 @@
-//! Who the box is and how its parts are: `info`, `status`, `status/<subsystem>`.
+//! How the box and its parts are: `status` and `status/<subsystem>`.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Stamp;
 use crate::contract;
-
-/// Who this box is and what runs on it, on `info`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Info {
-    /// The gateway's id: its name in the cloud.
-    pub gateway_id: String,
-    /// The version of maestro.
-    pub version: String,
-    /// The subsystems that run, by name.
-    pub features: Vec<String>,
-    /// When the daemon started, RFC 3339.
-    pub started: String,
-    /// When this was said.
-    #[serde(flatten)]
-    pub stamp: Stamp,
-}
 
 /// The state of a subsystem, and of the box.
 #[derive(
