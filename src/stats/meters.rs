@@ -73,8 +73,9 @@ impl Meters {
     pub(super) fn network(&mut self, at: Instant, bytes: &[u8]) -> BTreeMap<Arc<str>, Network> {
         let mut told = BTreeMap::new();
         for interface in netdev::parse(bytes) {
-            if !choice::is_interface(interface.name) {
-                continue;
+            let used = interface.rx.packets > 0 || interface.tx.packets > 0;
+            if !used || !choice::is_interface(interface.name) {
+                continue; // a port without a cable has nothing to tell, either
             }
             let Some(row) = self.network.row(interface.name) else { break };
             let counters = Bytes { rx: interface.rx.bytes, tx: interface.tx.bytes };

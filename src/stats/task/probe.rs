@@ -152,7 +152,7 @@ impl Probe {
     fn network(&mut self, at: Instant, into: &mut Sample) -> Result<(), Trouble> {
         into.network = self.meters.network(at, self.netdev.whole(&mut self.buffer)?);
         if into.network.is_empty() {
-            return Err(Trouble::Absent("no network interface but the loopback"));
+            return Err(Trouble::Absent("no network interface that was ever used"));
         }
         Ok(())
     }
