@@ -6,8 +6,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use maestro::broker::wire::property::{TABLE, Value};
-use maestro::broker::wire::{Frame, Packet, Properties, Property, PropertyBuffer, Version, decode};
+use maestro::broker::wire::property::TABLE;
+use maestro::broker::wire::{
+    Frame, Packet, Properties, Property, PropertyBuffer, Value, Version, decode,
+};
 
 /// First byte, what stands before the block, what stands behind it.
 const PLACES: [(u8, &[u8], &[u8]); 8] = [

@@ -139,3 +139,21 @@ fn a_publish_is_sent_whole_or_not_at_all() {
     encode_within(Version::V5, &publish, bytes.len(), &mut out).unwrap();
     assert_eq!(out, bytes);
 }
+
+#[test]
+fn a_megabyte_of_the_smallest_parts_is_read_in_one_pass() {
+    // In a codec that looks back at every part these would take hours.
+    let user = packet(&format!("30 <t> [{}]", "26 <> <>".repeat(200_000)));
+    let Ok(Packet::Publish(publish)) = read(Version::V5, &user) else { panic!() };
+    assert_eq!(publish.properties.user_properties().count(), 200_000);
+    assert_eq!(publish.properties.content_type(), None);
+    assert_eq!(written(Version::V5, &Packet::Publish(publish)), user);
+
+    let filters = packet(&format!("82 0001 [] {}", "<a> 00".repeat(250_000)));
+    let Ok(Packet::Subscribe(subscribe)) = read(Version::V5, &filters) else { panic!() };
+    assert_eq!(subscribe.subscriptions.iter().count(), 250_000);
+
+    let slashes = "/".repeat(65_535);
+    let deep = packet(&format!("A2 0001 [] <{slashes}>"));
+    assert!(read(Version::V5, &deep).is_ok());
+}

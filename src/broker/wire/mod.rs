@@ -17,37 +17,44 @@
 //! [`malformed`].
 
 mod ack;
+mod connack;
 mod connect;
 mod direction;
 mod disconnect;
 pub mod malformed;
 mod packet;
 mod packet_type;
+mod properties;
 pub mod property;
 mod property_buffer;
 mod publish;
 mod qos;
 mod read;
 pub mod reason;
+mod suback;
 mod subscribe;
 pub mod topic;
+mod unsubscribe;
 mod write;
 
 pub use ack::Ack;
-pub use connect::{ConnAck, Connect, Will, connect_version, decode_connect};
+pub use connack::ConnAck;
+pub use connect::{Connect, Will, connect_version, decode_connect};
 pub use disconnect::{Auth, Disconnect};
 pub use malformed::Malformed;
 pub use packet::{Packet, TooLarge, decode, encode, encode_within, publish_size, size};
 pub use packet_type::{PacketType, Places};
-pub use property::{Properties, Property};
+pub use properties::{Properties, Value};
+pub use property::Property;
 pub use property_buffer::PropertyBuffer;
 pub use publish::Publish;
 pub use qos::Qos;
 pub use reason::Reason;
+pub use suback::SubAck;
 pub use subscribe::{
-    FilterBuffer, Filters, Options, RetainHandling, SubAck, Subscribe, Subscription,
-    SubscriptionBuffer, Subscriptions, Unsubscribe,
+    Options, RetainHandling, Subscribe, Subscription, SubscriptionBuffer, Subscriptions,
 };
+pub use unsubscribe::{FilterBuffer, Filters, Unsubscribe};
 
 /// The version of MQTT that a connection speaks, as its CONNECT said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

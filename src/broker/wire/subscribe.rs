@@ -1,11 +1,8 @@
-//! SUBSCRIBE, UNSUBSCRIBE and their answers (§3.8 to §3.11).
+//! SUBSCRIBE (§3.8).
 
 use std::num::NonZeroU16;
 
-use super::{
-    Malformed, PacketType, Places, Properties, Qos, Reason, Version, read::Cursor, topic,
-    write::Sink,
-};
+use super::{Malformed, Places, Properties, Qos, Version, read::Cursor, topic, write::Sink};
 
 /// A client asks for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,66 +158,6 @@ impl<'a> Subscribe<'a> {
     }
 }
 
-/// A client no longer asks for messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unsubscribe<'a> {
-    /// Answered by the UNSUBACK.
-    pub packet_id: NonZeroU16,
-    /// User properties; MQTT 5 only.
-    pub properties: Properties<'a>,
-    /// At least one.
-    pub filters: Filters<'a>,
-}
-
-/// The filters of an UNSUBSCRIBE, checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Filters<'a> {
-    raw: &'a [u8],
-}
-
-impl<'a> Filters<'a> {
-    /// Each, in order.
-    pub fn iter(self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let mut rest = Cursor::new(self.raw);
-        std::iter::from_fn(move || rest.string().ok())
-    }
-
-    fn read(version: Version, body: &Cursor<'a>) -> Result<Filters<'a>, Malformed> {
-        let mut rest = Cursor::new(body.rest());
-        if rest.is_empty() {
-            return Err(Malformed::UnsubscribeEmpty);
-        }
-        while !rest.is_empty() {
-            let filter = rest.string()?;
-            topic::filter(filter)?;
-            if version == Version::V5 {
-                topic::shared(filter)?;
-            }
-        }
-        Ok(Filters { raw: body.rest() })
-    }
-}
-
-impl<'a> Unsubscribe<'a> {
-    pub(super) fn decode(version: Version, mut body: Cursor<'a>) -> Result<Self, Malformed> {
-        let packet_id = body.packet_identifier()?;
-        let properties = match version {
-            Version::V311 => Properties::NONE,
-            Version::V5 => Properties::read(&mut body, Places::UNSUBSCRIBE)?,
-        };
-        let filters = Filters::read(version, &body)?;
-        Ok(Unsubscribe { packet_id, properties, filters })
-    }
-
-    pub(super) fn encode(&self, version: Version, out: &mut impl Sink) {
-        out.two_bytes(self.packet_id.get());
-        if version == Version::V5 {
-            out.properties(self.properties);
-        }
-        out.put(self.filters.raw);
-    }
-}
-
 /// Subscriptions on their way out.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriptionBuffer {
@@ -244,85 +181,5 @@ impl SubscriptionBuffer {
     /// What is in it.
     pub fn as_subscriptions(&self) -> Subscriptions<'_> {
         Subscriptions { raw: &self.raw }
-    }
-}
-
-/// Filters to unsubscribe, on their way out.
-#[derive(Clone, Debug, Default)]
-pub struct FilterBuffer {
-    raw: Vec<u8>,
-}
-
-impl FilterBuffer {
-    /// Adds one.
-    ///
-    /// # Errors
-    /// When it is not a filter.
-    pub fn push(&mut self, filter: &str) -> Result<(), Malformed> {
-        topic::filter(filter)?;
-        topic::shared(filter)?;
-        self.raw.string(filter);
-        Ok(())
-    }
-    /// What is in it.
-    pub fn as_filters(&self) -> Filters<'_> {
-        Filters { raw: &self.raw }
-    }
-}
-
-/// The answer to a SUBSCRIBE or an UNSUBSCRIBE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubAck<'a> {
-    /// Of what it answers.
-    pub packet_id: NonZeroU16,
-    /// Reason string and user properties; MQTT 5 only.
-    pub properties: Properties<'a>,
-    /// A reason code for each filter, in order. None in an UNSUBACK of 3.1.1.
-    pub codes: &'a [u8],
-}
-
-impl<'a> SubAck<'a> {
-    /// The codes as reasons.
-    pub fn reasons(&self, packet: PacketType) -> impl Iterator<Item = Reason> + use<'a> {
-        self.codes.iter().filter_map(move |&code| Reason::of(code, packet))
-    }
-
-    pub(super) fn decode(
-        version: Version,
-        packet: PacketType,
-        mut body: Cursor<'a>,
-    ) -> Result<SubAck<'a>, Malformed> {
-        let packet_id = body.packet_identifier()?;
-        let properties = match version {
-            Version::V311 => Properties::NONE,
-            Version::V5 => Properties::read(&mut body, Places::packet(packet))?,
-        };
-        let codes = body.rest();
-        match (version, packet == PacketType::SubAck) {
-            (Version::V311, false) => body.finish()?,
-            (_, true) if codes.is_empty() => return Err(Malformed::SubAckEmpty),
-            (_, false) if codes.is_empty() => return Err(Malformed::UnsubAckEmpty),
-            (Version::V311, true) if !codes.iter().all(|code| matches!(code, 0..=2 | 0x80)) => {
-                return Err(Malformed::SubAckReason);
-            }
-            (Version::V5, _) => {
-                codes.iter().try_for_each(|&code| Reason::read(code, packet).map(drop))?;
-            }
-            (Version::V311, true) => {}
-        }
-        Ok(SubAck { packet_id, properties, codes })
-    }
-
-    /// In 3.1.1 every refusal is 0x80, and an UNSUBACK says nothing but that it was heard.
-    pub(super) fn encode(&self, version: Version, packet: PacketType, out: &mut impl Sink) {
-        out.two_bytes(self.packet_id.get());
-        match (version, packet == PacketType::SubAck) {
-            (Version::V5, _) => {
-                out.properties(self.properties);
-                out.put(self.codes);
-            }
-            (Version::V311, true) => self.codes.iter().for_each(|&code| out.byte(code.min(0x80))),
-            (Version::V311, false) => {}
-        }
     }
 }
