@@ -83,8 +83,25 @@ impl<'a> Reader<'a> {
         text
     }
 
+    /// Whether the value is to be filled in, `{{VAR}}`, by what is not built yet.
+    pub fn has_macro(&self) -> bool {
+        let text = self.node.text().unwrap_or_default();
+        text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"))
+    }
+
+    /// Tells that a macro cannot be what is wanted here; false when there is none.
+    fn told_macro(&self) -> bool {
+        if self.has_macro() {
+            self.warning("macros are not built yet; the default is used");
+        }
+        self.has_macro()
+    }
+
     /// The text of a single value that was not put in quotes.
     fn plain(&self, wanted: &str) -> Option<&'a str> {
+        if self.told_macro() {
+            return None;
+        }
         match &self.node.value {
             Value::Scalar(scalar) if scalar.style == Style::Plain => Some(&scalar.text),
             Value::Scalar(_) => {
@@ -100,12 +117,19 @@ impl<'a> Reader<'a> {
 
     /// A value that parses from its text; its error is the message.
     pub fn parsed<T: std::str::FromStr<Err: Display>>(&self) -> Option<T> {
-        self.text()?.parse().map_err(|error: T::Err| self.error(error.to_string())).ok()
+        let text = self.text()?;
+        if self.told_macro() {
+            return None;
+        }
+        text.parse().map_err(|error: T::Err| self.error(error.to_string())).ok()
     }
 
     /// One of a closed list of words.
     pub fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
+        if self.told_macro() {
+            return None;
+        }
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
@@ -227,17 +251,17 @@ impl<'a> Fields<'a> {
 
     /// Ends the group: a key that nobody asked for is an error.
     pub fn end(self) {
-        self.end_with(Severity::Error);
+        self.end_with(&|_| Severity::Error);
     }
 
-    /// Ends the group: a key that nobody asked for is told with `severity`.
-    pub fn end_with(self, severity: Severity) {
+    /// Ends the group: how bad a key is that nobody asked for, its place says.
+    pub fn end_with(self, severity: &dyn Fn(Mark) -> Severity) {
         for entry in self.entries.iter().filter(|e| !self.known.contains(&e.key.as_str())) {
             let hint =
                 nearest(&entry.key, self.known.iter().copied()).map(|name| format!("`{name}`?"));
             let message = "is not a setting".to_owned();
             let path = join(&self.path, &entry.key);
-            self.report.add_with_hint(entry.at, &path, severity, (message, hint));
+            self.report.add_with_hint(entry.at, &path, severity(entry.at), (message, hint));
         }
     }
 }
@@ -318,6 +342,9 @@ impl Decode for Size {
 impl Decode for SocketAddr {
     fn decode(from: &Reader<'_>) -> Option<SocketAddr> {
         let text = from.text()?;
+        if from.told_macro() {
+            return None;
+        }
         let address = text.parse().ok();
         if address.is_none() {
             from.error_with_hint(

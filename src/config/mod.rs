@@ -8,11 +8,15 @@
 //! how files are found, read, merged and reported.
 
 mod decode;
+mod files;
 mod load;
+mod merge;
 mod node;
+mod original;
 pub mod paths;
 mod problem;
 mod secret;
+mod sections;
 mod units;
 mod yaml;
 
