@@ -176,7 +176,7 @@ fn listener(from: &Reader<'_>) -> Option<Listener> {
         );
     }
     for reader in later.iter().flatten() {
-        reader.warning("is not built yet; nothing listens there");
+        reader.warning("not built yet; nothing listens there");
     }
     if later.iter().all(Option::is_none) {
         for reader in tls_only.iter().flatten() {

@@ -240,7 +240,7 @@ impl<'a> Fields<'a> {
     /// Warns once if `key` is set: it has a meaning that this version does not carry out.
     pub fn not_built(&mut self, key: &'static str) {
         if let Some(reader) = self.take(key) {
-            reader.warning("is not built yet; it has no effect");
+            reader.warning("not built yet; it has no effect");
         }
     }
 
@@ -259,7 +259,7 @@ impl<'a> Fields<'a> {
         for entry in self.entries.iter().filter(|e| !self.known.contains(&e.key.as_str())) {
             let hint =
                 nearest(&entry.key, self.known.iter().copied()).map(|name| format!("`{name}`?"));
-            let message = "is not a setting".to_owned();
+            let message = "not a setting".to_owned();
             let path = join(&self.path, &entry.key);
             self.report.add_with_hint(entry.at, &path, severity(entry.at), (message, hint));
         }

@@ -202,3 +202,154 @@ fn pages_of(copy: &[u8]) -> Option<Vec<Page>> {
     };
     Some(copy.files.into_iter().map(page).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A user whose configuration lies in a directory of its own.
+    struct Box {
+        dir: tempfile::TempDir,
+        around: Surroundings,
+    }
+
+    impl Box {
+        fn new() -> Box {
+            let dir = tempfile::tempdir().unwrap();
+            let around = Surroundings {
+                uid: 1000,
+                home: Some("/home/ann".into()),
+                xdg_config: Some(dir.path().to_owned()),
+                ..Surroundings::default()
+            };
+            fs::create_dir_all(dir.path().join("maestro/conf.d")).unwrap();
+            Box { dir, around }
+        }
+
+        fn with(self, name: &str, text: &str) -> Box {
+            fs::write(self.dir.path().join("maestro").join(name), text).unwrap();
+            self
+        }
+
+        fn load(&self, last_good: Option<&[u8]>) -> Loaded {
+            read(&Sources::Search, &self.around).settle(&self.around, last_good)
+        }
+    }
+
+    const CLOUD: &str = "bridges: [{name: cloud, url: 'mqtts://cloud'}]\n";
+
+    #[test]
+    fn a_higher_layer_says_what_holds_and_problems_name_their_file() {
+        let boxed = Box::new()
+            .with("maestro.yaml", &format!("gateway_id: A\nlog_level: warn\n{CLOUD}"))
+            .with("conf.d/10.yaml", "gateway_id: B\nbridges: [{name: lab, url: 'mqtt://lab'}]\n")
+            .with("conf.d/20.yaml", "bridges: [{name: cloud, keepalive: 5m}]\nstats:\n  cpi: 1s\n");
+        let loaded = boxed.load(None);
+        let [problem] = &loaded.problems[..] else { panic!("{:?}", loaded.problems) };
+        assert!(problem.to_string().contains("conf.d/20.yaml:3:3: error: stats.cpi:"), "{problem}");
+        assert_eq!(loaded.files.len(), 3);
+
+        let mended = boxed.with("conf.d/20.yaml", "bridges: [{name: cloud, keepalive: 5m}]\n");
+        let config = mended.load(None).config;
+        assert_eq!(
+            (config.gateway_id.as_str(), config.log_level),
+            ("B", super::super::LogLevel::Warn)
+        );
+        let bridges: Vec<_> =
+            config.bridges.iter().map(|b| (b.name.as_str(), b.keepalive.as_secs())).collect();
+        assert_eq!(bridges, [("cloud", 300), ("lab", 60)]);
+    }
+
+    #[test]
+    fn a_file_that_loads_is_kept_once_and_holds_when_the_file_breaks() {
+        let boxed = Box::new().with("maestro.yaml", "gateway_id: A\nlog_level: warn\n");
+        let first = boxed.load(None);
+        assert_eq!(first.source, Source::Files);
+        let kept = first.keep.unwrap();
+        assert_eq!(boxed.load(Some(&kept)).keep, None, "an unchanged file is not written again");
+
+        let broken = boxed.with("maestro.yaml", "gateway_id: B\nlog_level: [\n");
+        let second = broken.load(Some(&kept));
+        assert_eq!(second.source, Source::LastGood);
+        assert_eq!(second.config, first.config);
+        assert_eq!(second.keep, None, "a broken file is never kept");
+        assert_eq!(second.problems.len(), 1, "{:?}", second.problems);
+    }
+
+    #[test]
+    fn without_a_last_good_copy_the_cloud_can_still_reach_the_box() {
+        let text = format!("gateway_id: A\n{CLOUD}broker:\n  listeners: 5\nstate_dir: /srv/s\n");
+        let boxed = Box::new().with("maestro.yaml", &text);
+        for useless in
+            [None, Some(&b"not a copy"[..]), Some(br#"{"files":[{"path":"x","text":"["}]}"#)]
+        {
+            let loaded = boxed.load(useless);
+            assert_eq!(loaded.source, Source::Rescue);
+            assert_eq!(loaded.config.gateway_id, "A");
+            assert_eq!(loaded.config.bridges.len(), 1);
+            assert_eq!(loaded.config.state_dir, Path::new("/srv/s"));
+            assert_eq!(loaded.config.broker, boxed.around.defaults().broker);
+        }
+        let worse = boxed.with("maestro.yaml", "bridges: [{name: cloud, url: x}]\n").load(None);
+        assert_eq!((worse.source, worse.config.bridges.len()), (Source::Rescue, 0));
+    }
+
+    #[test]
+    fn no_file_at_all_is_nothing_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let nowhere = super::super::paths::Places::new(dir.path().join("x"), dir.path());
+        assert!(files::search(&[nowhere]).is_empty());
+        let around = Surroundings { uid: 7, ..Surroundings::default() };
+        let read = Read { judged: judge(&[], &around), pages: vec![] };
+        let loaded = read.settle(&around, Some(b"{}"));
+        assert_eq!((loaded.source, loaded.config), (Source::Defaults, around.defaults()));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_in_one_sentence() {
+        let around = Surroundings::default();
+        let problems = check(Path::new("/nonexistent/maestro.yaml"), &around);
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            ["/nonexistent/maestro.yaml: error: cannot be read: no such file or directory"]
+        );
+    }
+
+    #[test]
+    fn the_runtime_directory_takes_the_default_socket_along() {
+        let boxed = Box::new().with("maestro.yaml", "runtime_dir: /srv/run\n");
+        let config = boxed.load(None).config;
+        let socket = crate::broker::config::Listener::unix("/srv/run/mqtt.sock");
+        assert_eq!(config.broker.listeners[0], socket);
+    }
+
+    #[test]
+    fn a_macro_is_no_value_yet_and_no_mistake() {
+        let text = "gateway_id: {{ARCH_SERIAL_NUMBER}}\nstats: {cpu: \"{{EVERY}}\"}\n\
+                    state_dir: {{DATA}}/state\nbroker: {limits: {max_inflight: {{N}}}}\n";
+        let boxed = Box::new().with("maestro.yaml", text);
+        let loaded = boxed.load(None);
+        assert_eq!(loaded.source, Source::Files, "{:?}", loaded.problems);
+        assert_eq!(loaded.problems.len(), 4, "{:?}", loaded.problems);
+        assert_eq!(loaded.config, boxed.around.defaults());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_file_of_known_words_makes_it_panic(
+            words in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "bridges", "broker", "stats", "name", "url", "listeners", "tcp", "sys_stats",
+                    "symphony", "vm_stats", "every", "clientId", ":", " ", "\n", "  ", "- ", "{",
+                    "}", "[", "]", ",", "cpu", "5s", "'", "&a ", "*a", "<<", "{{X}}", "\t", "limits",
+                ]),
+                0..60,
+            )
+        ) {
+            let page = Page { path: "f".into(), bytes: Ok(words.concat().into_bytes()), notes: vec![] };
+            judge(&[page], &Surroundings::default());
+        }
+    }
+}

@@ -73,16 +73,16 @@ const KEYS: &[Key] = &[
     key(
         "symphony",
         Fate::Replaced(
-            "is replaced by `bridges`: write `- {name, url, ca, cert, key}`; of this section only \
+            "replaced by `bridges`: write `- {name, url, ca, cert, key}`; of this section only \
              sys_stats_* and disable_sys_stats hold",
         ),
     ),
     key("httpUnixSocket", Fate::Replaced(HTTP)),
     key("apiUnixDgramSocket", Fate::Replaced(HTTP)),
-    key("processes", Fate::Replaced("is not needed: children are reaped as they end")),
-    key("debug_opts", Fate::Replaced("is replaced by `log_level` and by status on the bus")),
-    key("config_db", Fate::Replaced("is replaced by `state_dir`")),
-    key("configDBPath", Fate::Replaced("is replaced by `state_dir`")),
+    key("processes", Fate::Replaced("not needed: children are reaped as they end")),
+    key("debug_opts", Fate::Replaced("replaced by `log_level` and by status on the bus")),
+    key("config_db", Fate::Replaced("replaced by `state_dir`")),
+    key("configDBPath", Fate::Replaced("replaced by `state_dir`")),
     key("tags", Fate::Replaced(NOT_THERE_EITHER)),
     key("plugins", Fate::Replaced(NOT_THERE_EITHER)),
     key("sysLogSocket", Fate::Later),
@@ -104,8 +104,8 @@ const KEYS: &[Key] = &[
     key("mdns", Fate::SharedLater),
     key("watchdog", Fate::SharedLater),
 ];
-const HTTP: &str = "is replaced by MQTT: see `broker.listeners`, `maestro cmd`, `maestro status`";
-const NOT_BUILT: &str = "is not built yet; it has no effect";
+const HTTP: &str = "replaced by MQTT: see `broker.listeners`, `maestro cmd`, `maestro status`";
+const NOT_BUILT: &str = "not built yet; it has no effect";
 
 /// Who the file was written for. `own` are the names of our own sections.
 pub(super) fn form(tree: &Node, own: &[&str]) -> Form {
@@ -210,7 +210,7 @@ fn sys_stats(ours: &mut Node, section: &Entry, report: &Report) {
 
 fn stray(report: &Report, entry: &Entry, path: &str, known: &[&str]) {
     let hint = nearest(&entry.key, known.iter().copied()).map(|name| format!("`{name}`?"));
-    let message = "is not a setting".to_owned();
+    let message = "not a setting".to_owned();
     report.add_with_hint(entry.at, path, Severity::Warning, (message, hint));
 }
 
@@ -219,7 +219,7 @@ fn every(entry: &Entry, path: &str, report: &Report) -> Node {
     let shortest = crate::stats::config::SHORTEST_INTERVAL;
     let span = entry.node.text().and_then(|text| text.parse::<Span>().ok());
     if span.is_some_and(|span| Duration::ZERO < span.0 && span.0 < shortest) {
-        let message = format!("is too short: {} it is", Span(shortest));
+        let message = format!("too short: {} it is", Span(shortest));
         report.add(entry.at, path, Severity::Warning, message);
         return plain(entry.node.at, Span(shortest).to_string());
     }

@@ -25,14 +25,14 @@ pub(super) fn parse(bytes: &[u8], file: u16, report: &Report) -> Node {
     let start = Mark { file, line: 1, column: 1 };
     if bytes.len() as u64 > LARGEST {
         let whole = Mark { file, line: 0, column: 0 };
-        report.add(whole, "", Severity::Error, "is larger than 1MiB: not a configuration");
+        report.add(whole, "", Severity::Error, "larger than 1MiB: not a configuration");
         return Node::empty(start);
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
             let at = place(&bytes[..error.valid_up_to()], file);
-            report.add(at, "", Severity::Error, "is not UTF-8 text");
+            report.add(at, "", Severity::Error, "not UTF-8 text");
             return Node::empty(start);
         }
     };
@@ -182,7 +182,7 @@ impl Page {
         };
         let first = self.lines.iter().find(key);
         if first.is_none_or(|line| line.starts_with(['{', '['])) {
-            return vec![0..self.lines.len()];
+            return std::iter::once(0..self.lines.len()).collect();
         }
         let starts = (0..self.lines.len()).filter(|line| key(&&self.lines[*line]));
         let starts: Vec<usize> = std::iter::once(0).chain(starts).collect();
@@ -219,6 +219,9 @@ impl Page {
             }
         }
         self.lines[line] = with(best.1);
+        if best.0 <= line + 1 {
+            self.lines[line] = "\n".into(); // no width makes sense of it
+        }
         let tabs = white.matches('\t').count();
         self.shifted.insert(count(line + 1), count(tabs * (best.1 - 1)));
     }
@@ -261,7 +264,7 @@ fn build(page: &Page, macros: &Macros, report: &Report) -> Result<Node, Broken> 
         }
         tree.take(event, &span.start);
         if tree.nodes > MOST_NODES {
-            tree.error(&span.start, "says too much: its anchors expand to more than 100000 values");
+            tree.error(&span.start, "too much: the anchors expand to more than 100000 values");
             return Ok(Node::empty(Mark { file: page.file, line: 1, column: 1 }));
         }
     }
@@ -351,7 +354,13 @@ impl Tree<'_> {
                 self.error(start, &format!("no value is marked `&{name}` before this"));
                 self.put(Node { at, value: Value::Null }, 0);
             }
-            _ => {} // the stream's and documents' ends; whatever granit adds for comments
+            Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(..)
+            | Event::DocumentEnd
+            | Event::Anchor(..)
+            | Event::Comment(..)
+            | _ => {} // not values; nor is what granit may add
         }
     }
 
@@ -576,10 +585,7 @@ mod tests {
         let told: Vec<String> = report.into_problems().iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
-            [
-                "f: error: is larger than 1MiB: not a configuration",
-                "f:2:5: error: is not UTF-8 text"
-            ]
+            ["f: error: larger than 1MiB: not a configuration", "f:2:5: error: not UTF-8 text"]
         );
         for deep in ["[".repeat(5000), "{a: ".repeat(5000), "- ".repeat(5000)] {
             let (_, problems) = parsed(&deep);

@@ -101,7 +101,8 @@ const HEADER: usize = 16;
 const NLMSG_ERROR: u16 = 2;
 const NLM_F_REQUEST: u16 = 1;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const REQUEST: usize = HEADER + 56;
+const REQUEST_LENGTH: u32 = 72;
+const REQUEST: usize = REQUEST_LENGTH as usize;
 const TCP_ESTABLISHED: u8 = 1;
 const NO_COOKIE: [u8; 8] = [0xff; 8];
 /// Offsets in `struct inet_diag_msg`, behind the header.
@@ -124,7 +125,7 @@ impl Pair {
     fn request(&self) -> [u8; REQUEST] {
         let family = if self.source.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let mut bytes = [0_u8; REQUEST];
-        bytes[0..4].copy_from_slice(&(REQUEST as u32).to_ne_bytes());
+        bytes[0..4].copy_from_slice(&REQUEST_LENGTH.to_ne_bytes());
         bytes[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
         bytes[6..8].copy_from_slice(&NLM_F_REQUEST.to_ne_bytes());
         bytes[16] = family.to_le_bytes()[0];
@@ -224,7 +225,8 @@ mod tests {
         let mut groups: Vec<u32> =
             nix::unistd::getgroups().unwrap().iter().map(|gid| gid.as_raw()).collect();
         let mut found = peer.groups;
-        (groups.sort_unstable(), found.sort_unstable());
+        groups.sort_unstable();
+        found.sort_unstable();
         assert_eq!(found, groups);
     }
 
