@@ -9,4 +9,6 @@ mod support;
 
 mod client;
 mod harness;
+mod stats;
+mod system;
 mod tour;

@@ -76,6 +76,22 @@ impl Builder {
         self.prefix = host.prefix();
         self
     }
+    /// With `file` in place of a file of the system's, in a mount namespace of its own.
+    ///
+    /// # Errors
+    /// Where no such namespace can be made.
+    pub(crate) fn over(mut self, system: &str, file: &Path) -> Result<Builder, String> {
+        let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\"";
+        let words = ["unshare", "--mount", "sh", "-c", script, &file.display().to_string(), system];
+        let trial = command(words[0]).args(&words[1..]).arg("true").output();
+        match trial {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => return Err(format!("unshare: {error}")),
+        }
+        self.prefix.extend(words.map(str::to_owned));
+        Ok(self)
+    }
     /// Without the contract's watcher, for tests that break things on purpose.
     pub(crate) fn unwatched(mut self) -> Builder {
         self.watched = false;
