@@ -142,7 +142,7 @@ fn accept_tcp(listener: &TcpListener, accounts: &mut Accounts) -> io::Result<Acc
     let Ok(local) = stream.local_addr() else { return Ok(None) };
     let loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
     let transport = if loopback(local) && loopback(remote) {
-        let uid = peer::tcp(local, remote).unwrap_or(None);
+        let uid = peer::tcp(&stream).unwrap_or(None);
         accounts.refresh();
         Transport::Loopback(uid.map(|uid| Owner {
             uid,

@@ -5,12 +5,15 @@
 //!   client 127.0.0.1:40000 --------> 127.0.0.1:1883 our accepted socket
 //!          `- sock_diag is asked for this one: source 40000, destination 1883
 //! ```
-//! The trap: a socket that its owner has closed is still found, with uid 0 and inode 0. So an answer
-//! counts only for exactly this pair of addresses, ESTABLISHED, with an inode.
-#![expect(unsafe_code, reason = "nix has no SO_PEERGROUPS")]
+//! The traps: a socket that its owner has closed is still found, with uid 0 and inode 0. So an answer
+//! counts only for exactly this pair of addresses, ESTABLISHED, with an inode. And a client that resets
+//! its connection while it waits to be accepted leaves its bytes to be read, and its port to be used by
+//! another user's connection, which would then be found. So our own end must still be ESTABLISHED
+//! *after* the answer: only then is the one at the other end of these addresses the one at ours.
+#![expect(unsafe_code, reason = "nix has no SO_PEERGROUPS, nor a TCP_INFO that both libcs have")]
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::libc;
@@ -76,8 +79,17 @@ fn groups(fd: &impl AsFd) -> io::Result<Vec<u32>> {
 ///
 /// # Errors
 /// When the kernel cannot be asked.
-pub fn tcp(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<u32>> {
-    let Some(pair) = Pair::new(remote, local) else { return Ok(None) };
+pub fn tcp(accepted: &TcpStream) -> io::Result<Option<u32>> {
+    let (Ok(remote), Ok(local)) = (accepted.peer_addr(), accepted.local_addr()) else {
+        return Ok(None); // it was reset
+    };
+    let owner = owner(remote, local)?;
+    Ok(if is_established(accepted)? { owner } else { None })
+}
+
+/// The uid of the socket that is connected from `source` to `destination`.
+fn owner(source: SocketAddr, destination: SocketAddr) -> io::Result<Option<u32>> {
+    let Some(pair) = Pair::new(source, destination) else { return Ok(None) };
     let flags = SockFlag::SOCK_CLOEXEC;
     let protocol = SockProtocol::NetlinkSockDiag;
     let netlink = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?;
@@ -87,6 +99,26 @@ pub fn tcp(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<u32>> {
     // the kernel has answered before sendto returns
     let length = recv(netlink.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT)?;
     pair.owner(&answer[..length])
+}
+
+/// Whether a connection is open in both directions: the first byte of `struct tcp_info`.
+fn is_established(stream: &TcpStream) -> io::Result<bool> {
+    let mut state = 0_u8;
+    let mut length: libc::socklen_t = 1;
+    // SAFETY: the kernel writes at most `length` bytes, one, into `state`, and the length back.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut state).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 => Ok(state == TCP_ESTABLISHED),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// The two ends of a connection, as its owner sees them, both of one family.
@@ -197,7 +229,8 @@ fn wire(ip: IpAddr) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::net::{Shutdown, TcpListener};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
     fn me() -> u32 {
@@ -212,7 +245,18 @@ mod tests {
     }
 
     fn asked(accepted: &TcpStream) -> Option<u32> {
-        tcp(accepted.local_addr().unwrap(), accepted.peer_addr().unwrap()).unwrap()
+        tcp(accepted).unwrap()
+    }
+
+    /// A connection to `port` on loopback from the port `from`; 0 takes any.
+    fn connect_from(from: u16, port: u16) -> TcpStream {
+        use nix::sys::socket::{SockaddrIn, bind, connect, setsockopt};
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let fd: OwnedFd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+        setsockopt(&fd, sockopt::ReuseAddr, &true).unwrap();
+        bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, from)).unwrap();
+        connect(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port)).unwrap();
+        fd.into()
     }
 
     #[test]
@@ -263,18 +307,43 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_connection_does_not_get_the_owner_of_the_next_one_from_its_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut first = connect_from(0, port);
+        let from = first.local_addr().unwrap().port();
+        std::io::Write::write_all(&mut first, b"CONNECT as whoever comes next").unwrap();
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        nix::sys::socket::setsockopt(&first, sockopt::Linger, &linger).unwrap();
+        drop(first); // a reset; it still waits to be accepted, its bytes to be read
+        let next = connect_from(from, port);
+
+        let (mut accepted, remote) = listener.accept().unwrap();
+        assert_eq!(remote, next.local_addr().unwrap());
+        let found = owner(remote, listener.local_addr().unwrap()).unwrap();
+        assert_eq!(found, Some(me()), "the trap: the next one's owner is found");
+        assert_eq!(asked(&accepted), None);
+        let mut bytes = [0; 7];
+        std::io::Read::read_exact(&mut accepted, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"CONNECT", "the trap: its bytes are there");
+
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(asked(&accepted), Some(me()), "the next one is itself");
+    }
+
+    #[test]
     fn a_listener_on_the_peers_port_is_not_taken_for_the_peer() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let beside = listener.local_addr().unwrap();
         let ours = SocketAddr::from(([127, 0, 0, 1], 1)); // nobody is connected from there
-        assert_eq!(tcp(ours, beside).unwrap(), None);
+        assert_eq!(owner(beside, ours).unwrap(), None);
     }
 
     #[test]
     fn ends_of_two_families_are_no_connection() {
         let v4 = SocketAddr::from(([127, 0, 0, 1], 1));
         let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 2));
-        assert_eq!(tcp(v4, v6).unwrap(), None);
+        assert_eq!(owner(v6, v4).unwrap(), None);
     }
 
     #[test]
