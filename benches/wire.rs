@@ -2,13 +2,7 @@
 //! same figures for a program. Each figure is the best of several rounds: what the code costs, without
 //! what else ran on the machine.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    hint::black_box,
-    num::NonZeroU16,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+use std::{hint::black_box, num::NonZeroU16, time::Duration};
 
 use maestro::broker::wire::{
     Packet, Properties, PropertyBuffer, Publish, Qos, Version, decode, encode, frame,
@@ -36,7 +30,7 @@ fn main() {
         ("5.0 QoS 1, 4 KiB", Version::V5, Qos::AtLeastOnce, none, 4096),
     ];
     if !json {
-        println!("{:<32} {:>9} {:>9} {:>9} {:>7}", "PUBLISH", "decode", "encode", "both", "allocs");
+        println!("{:<32} {:>9} {:>9} {:>9}", "PUBLISH", "decode", "encode", "both");
     }
     for (name, version, qos, properties, payload_bytes) in cases {
         let payload = vec![b'x'; payload_bytes];
@@ -57,7 +51,6 @@ fn measure(name: &str, version: Version, publish: &Publish<'_>, json: bool) {
     let mut bytes = Vec::new();
     encode(version, &Packet::Publish(*publish), &mut bytes);
     let mut out = Vec::with_capacity(2 * bytes.len());
-    let before = ALLOCATIONS.load(Relaxed);
     let read = best(|| {
         let frame = frame(black_box(&bytes), 1 << 20).ok().flatten();
         black_box(frame.map(|frame| decode(black_box(version), &frame))).is_some()
@@ -74,13 +67,12 @@ fn measure(name: &str, version: Version, publish: &Publish<'_>, json: bool) {
         packet.inspect(|packet| encode(version, packet, &mut out));
         !black_box(&out).is_empty()
     });
-    let allocations = ALLOCATIONS.load(Relaxed) - before;
     if json {
         println!(
-            "{{\"case\":\"{name}\",\"decode_ns\":{read:.1},\"encode_ns\":{write:.1},\"both_ns\":{both:.1},\"allocations\":{allocations}}}"
+            "{{\"case\":\"{name}\",\"decode_ns\":{read:.1},\"encode_ns\":{write:.1},\"both_ns\":{both:.1}}}"
         );
     } else {
-        println!("{name:<32} {read:>6.1} ns {write:>6.1} ns {both:>6.1} ns {allocations:>7}");
+        println!("{name:<32} {read:>6.1} ns {write:>6.1} ns {both:>6.1} ns");
     }
 }
 
@@ -101,24 +93,4 @@ fn best(mut run: impl FnMut() -> bool) -> f64 {
 fn cpu() -> Duration {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)
         .map_or(Duration::ZERO, Duration::from)
-}
-
-/// Counts what is allocated.
-struct Counting;
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-#[expect(unsafe_code, reason = "an allocator that counts is the only witness of no allocation")]
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(pointer, layout) }
-    }
 }

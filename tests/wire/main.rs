@@ -3,6 +3,8 @@
 //! anything, and a second codec as an oracle.
 
 #[cfg(test)]
+mod allocation;
+#[cfg(test)]
 mod bytes;
 #[cfg(test)]
 mod differential;
