@@ -173,6 +173,14 @@ fn publishes() -> Vec<Row> {
         ),
         (
             V5,
+            "30 <a/b> [02 00000000] 'hi'",
+            Packet::Publish(Publish {
+                properties: properties(|p| p.message_expiry_interval(0)),
+                ..publish()
+            }),
+        ),
+        (
+            V5,
             "30 <> [23 0001] 'hi'",
             Packet::Publish(Publish {
                 topic: "",

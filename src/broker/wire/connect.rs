@@ -178,8 +178,8 @@ fn check_flags(version: Version, flags: u8) -> Result<(), Malformed> {
     let will = flags & WILL != 0;
     match flags {
         _ if flags & RESERVED != 0 => Err(Malformed::ConnectReserved),
-        _ if flags & WILL_QOS == WILL_QOS => Err(Malformed::WillQos),
         _ if !will && flags & WILL_QOS != 0 => Err(Malformed::WillQosWithoutWill),
+        _ if flags & WILL_QOS == WILL_QOS => Err(Malformed::WillQos),
         _ if !will && flags & WILL_RETAIN != 0 => Err(Malformed::WillRetainWithoutWill),
         _ if version == Version::V311 && flags & (USER_NAME | PASSWORD) == PASSWORD => {
             Err(Malformed::PasswordWithoutUserName)
