@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bridge;
 mod client;
 mod harness;
 mod stats;
