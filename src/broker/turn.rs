@@ -201,17 +201,17 @@ impl Turn {
                 Err(errno) => panic!("epoll_wait: {errno}"),
             };
             let now = now();
-            let mut fx = Effects::default();
+            let mut fx = Effects::at(now);
             for event in &events[..count] {
                 match event.data() {
                     BELL => {}
-                    listener if listener >= LISTENERS => self.accept(now, listener, &mut fx),
-                    key => self.ready(now, Key::from_bits(key), event.events(), &mut fx),
+                    listener if listener >= LISTENERS => self.accept(listener, &mut fx),
+                    key => self.ready(Key::from_bits(key), event.events(), &mut fx),
                 }
             }
-            self.operations(now, &mut fx);
-            self.core.due(now, &mut fx);
-            self.perform(now, fx);
+            self.operations(&mut fx);
+            self.core.due(&mut fx);
+            self.perform(fx);
             self.listen_again(now);
         }
     }
@@ -225,17 +225,17 @@ impl Turn {
         EpollTimeout::try_from(left_ms).unwrap_or(EpollTimeout::MAX)
     }
 
-    fn accept(&mut self, now: Now, listener: u64, fx: &mut Effects) {
+    fn accept(&mut self, listener: u64, fx: &mut Effects) {
         let index = usize::try_from(listener - LISTENERS).unwrap_or(usize::MAX);
         for _ in 0..ACCEPTS {
             let Some(listener) = self.listeners.get(index) else { return };
             match listener.accept(&mut self.accounts) {
                 Came::Connection(stream, origin) => {
-                    let Some(key) = self.core.accept(now, origin) else { continue };
+                    let Some(key) = self.core.accept(fx.now, origin) else { continue };
                     let socket = Socket::new(stream);
                     let event = EpollEvent::new(EpollFlags::EPOLLIN, key.to_bits());
                     if self.epoll.add(socket.as_fd(), event).is_err() {
-                        self.core.closed(now, key, fx);
+                        self.core.closed(key, fx);
                         continue;
                     }
                     self.sockets.insert(key, socket);
@@ -244,7 +244,7 @@ impl Turn {
                 Came::NoMore => return,
                 Came::NoRoom => {
                     let _ = self.epoll.delete(listener.as_fd());
-                    self.listen_again = Some(now.at + PAUSE);
+                    self.listen_again = Some(fx.now.at + PAUSE);
                     tracing::warn!("no file descriptor is left for new connections");
                     return;
                 }
@@ -263,7 +263,7 @@ impl Turn {
         }
     }
 
-    fn ready(&mut self, now: Now, key: Key, events: EpollFlags, fx: &mut Effects) {
+    fn ready(&mut self, key: Key, events: EpollFlags, fx: &mut Effects) {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         if events.contains(EpollFlags::EPOLLOUT) {
             socket.blocked = false;
@@ -283,33 +283,33 @@ impl Turn {
         match read {
             Ok(count) => {
                 let core = &mut self.core;
-                socket.feed(&self.buffer[..count], |bytes| core.received(now, key, bytes, fx));
+                socket.feed(&self.buffer[..count], |bytes| core.received(key, bytes, fx));
                 self.interest(key);
             }
-            Err(_) => self.close(now, key, fx),
+            Err(_) => self.close(key, fx),
         }
     }
 
-    fn operations(&mut self, now: Now, fx: &mut Effects) {
+    fn operations(&mut self, fx: &mut Effects) {
         let mut operations = std::mem::take(&mut self.operations);
         self.intake.take(&mut operations);
         for op in operations.drain(..) {
             match op {
                 Op::Attach { link, principal, deliveries } => {
-                    self.attach(now, link, principal, deliveries, fx);
+                    self.attach(link, principal, deliveries, fx);
                 }
                 Op::Detach { link } => {
                     if let Some(session) = self.core.session_of(link) {
                         self.owners.remove(&session);
                     }
-                    self.core.operation(now, Op::Detach { link }, fx);
+                    self.core.operation(Op::Detach { link }, fx);
                 }
                 Op::Stop => {
                     self.stopping = true;
-                    self.core.operation(now, Op::Stop, fx);
+                    self.core.operation(Op::Stop, fx);
                 }
                 Op::Panic => panic!("rehearsed"),
-                op => self.core.operation(now, op, fx),
+                op => self.core.operation(op, fx),
             }
         }
         if operations.capacity() <= 1024 {
@@ -319,13 +319,12 @@ impl Turn {
 
     fn attach(
         &mut self,
-        now: Now,
         link: LinkId,
         principal: Principal,
         deliveries: mpsc::UnboundedSender<Delivery>,
         fx: &mut Effects,
     ) {
-        self.core.attach(now, link, principal, fx);
+        self.core.attach(link, principal, fx);
         if let Some(session) = self.core.session_of(link) {
             self.owners.insert(session, deliveries);
         }
@@ -333,7 +332,7 @@ impl Turn {
 
     /// Performs the effects of a turn. What writing sets free makes new effects, until nothing is left
     /// to do at once.
-    fn perform(&mut self, now: Now, mut fx: Effects) {
+    fn perform(&mut self, mut fx: Effects) {
         loop {
             self.store(&mut fx);
             for hold in fx.hold.drain(..) {
@@ -371,10 +370,10 @@ impl Turn {
                 return;
             }
             for key in dirty {
-                self.write(now, key, &mut fx);
+                self.write(key, &mut fx);
             }
             for key in close {
-                self.close(now, key, &mut fx);
+                self.close(key, &mut fx);
             }
         }
     }
@@ -402,21 +401,21 @@ impl Turn {
         });
     }
 
-    fn write(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    fn write(&mut self, key: Key, fx: &mut Effects) {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         let Some(out) = self.core.outbox(key) else { return };
         match socket.write(out) {
             Ok(()) => {}
-            Err(_) => return self.close(now, key, fx),
+            Err(_) => return self.close(key, fx),
         }
-        self.core.written(now, key, fx);
+        self.core.written(key, fx);
         // What came while a password was checked, or while we did not read, is looked at now.
         if let Some(socket) = self.sockets.get_mut(&key)
             && socket.has_partial()
             && self.core.reading(key)
         {
             let core = &mut self.core;
-            socket.feed(&[], |bytes| core.received(now, key, bytes, fx));
+            socket.feed(&[], |bytes| core.received(key, bytes, fx));
         }
         self.interest(key);
     }
@@ -438,13 +437,13 @@ impl Turn {
         }
     }
 
-    fn close(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    fn close(&mut self, key: Key, fx: &mut Effects) {
         if let Some(mut socket) = self.sockets.remove(&key) {
             if let Some(out) = self.core.outbox(key) {
                 let _ = socket.write(out); // its last words, if it takes them at once
             }
             socket.close(&mut self.buffer);
-            self.core.closed(now, key, fx);
+            self.core.closed(key, fx);
         }
     }
 }

@@ -33,7 +33,6 @@ impl Core {
     /// A CONNECT came. With a password it waits until that is checked.
     pub(super) fn connect(
         &mut self,
-        now: Now,
         key: Key,
         connect: &Connect<'_>,
         frame: &Frame<'_>,
@@ -50,10 +49,10 @@ impl Core {
             let text = "extended authentication is not supported".to_string();
             let reason = Reason::BadAuthenticationMethod;
             let unwelcome = Unwelcome { reason, code: "broker.authentication_method", text };
-            return self.refuse_connect(now, key, connect.client_id, &unwelcome, fx);
+            return self.refuse_connect(key, connect.client_id, &unwelcome, fx);
         }
         let Some(password) = connect.password else {
-            return self.admit(now, key, connect, Password::None, fx);
+            return self.admit(key, connect, Password::None, fx);
         };
         let username = connect.username.map(str::to_string);
         let source = connection.origin.to_string();
@@ -65,7 +64,7 @@ impl Core {
     }
 
     /// The password was checked.
-    pub(super) fn verified(&mut self, now: Now, key: Key, password: Password, fx: &mut Effects) {
+    pub(super) fn verified(&mut self, key: Key, password: Password, fx: &mut Effects) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let State::Verifying(whole) = &mut connection.state else { return };
         let whole = std::mem::take(whole);
@@ -73,8 +72,8 @@ impl Core {
         let Some((&header, body)) = whole.split_first() else { return };
         let frame = Frame { header, body, size: whole.len() };
         match wire::decode_connect(&frame) {
-            Ok(connect) => self.admit(now, key, &connect, password, fx),
-            Err(malformed) => self.malformed_greeting(now, key, malformed, fx),
+            Ok(connect) => self.admit(key, &connect, password, fx),
+            Err(malformed) => self.malformed_greeting(key, malformed, fx),
         }
         // It may have sent more while it waited: the loop looks again.
         if let Some(connection) = self.connections.get_mut(key) {
@@ -82,17 +81,10 @@ impl Core {
         }
     }
 
-    fn admit(
-        &mut self,
-        now: Now,
-        key: Key,
-        connect: &Connect<'_>,
-        password: Password,
-        fx: &mut Effects,
-    ) {
+    fn admit(&mut self, key: Key, connect: &Connect<'_>, password: Password, fx: &mut Effects) {
         match self.welcome(key, connect, password) {
-            Ok(principal) => self.open(now, key, connect, principal, fx),
-            Err(unwelcome) => self.refuse_connect(now, key, connect.client_id, &unwelcome, fx),
+            Ok(principal) => self.open(key, connect, principal, fx),
+            Err(unwelcome) => self.refuse_connect(key, connect.client_id, &unwelcome, fx),
         }
     }
 
@@ -141,14 +133,7 @@ impl Core {
         Ok(Arc::new(principal))
     }
 
-    fn refuse_connect(
-        &mut self,
-        now: Now,
-        key: Key,
-        client: &str,
-        unwelcome: &Unwelcome,
-        fx: &mut Effects,
-    ) {
+    fn refuse_connect(&mut self, key: Key, client: &str, unwelcome: &Unwelcome, fx: &mut Effects) {
         self.counters.refused += 1;
         let Some(connection) = self.connections.get(key) else { return };
         let refused = notice::Refused {
@@ -163,19 +148,13 @@ impl Core {
         let properties = properties.as_properties();
         let ack = ConnAck { session_present: false, reason: unwelcome.reason, properties };
         self.send(key, &Packet::ConnAck(ack), fx);
-        self.cut(now, key, fx);
+        self.cut(key, fx);
         let client = if client.is_empty() { "-" } else { client };
-        self.tell_refused(now, client, &refused, None, fx);
+        self.tell_refused(client, &refused, None, fx);
     }
 
     /// A first packet that is no CONNECT, or a bad one (§3.1.4): answered only when it says what it is.
-    pub(super) fn malformed_greeting(
-        &mut self,
-        now: Now,
-        key: Key,
-        malformed: Malformed,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn malformed_greeting(&mut self, key: Key, malformed: Malformed, fx: &mut Effects) {
         let version = match malformed {
             Malformed::OlderProtocol => Some(Version::V311),
             Malformed::NewerProtocol => Some(Version::V5),
@@ -189,13 +168,12 @@ impl Core {
             self.send(key, &Packet::ConnAck(ack), fx);
         }
         self.counters.refused += 1;
-        self.cut(now, key, fx);
+        self.cut(key, fx);
     }
 
     /// The session begins, or goes on.
     fn open(
         &mut self,
-        now: Now,
         key: Key,
         connect: &Connect<'_>,
         principal: Arc<Principal>,
@@ -209,7 +187,7 @@ impl Core {
             connect.client_id.into()
         };
         if let Some(&old) = self.clients.get(&client) {
-            self.take_over(now, old, connect.clean_start, fx);
+            self.take_over(old, connect.clean_start, fx);
         }
         let (session_key, present) = match self.clients.get(&client) {
             Some(&session) => (session, true),
@@ -222,7 +200,7 @@ impl Core {
             }
         };
         let expiry_s = self.session_expiry(connect);
-        let will = self.will(now, connect, &principal);
+        let will = self.will(fx.now, connect, &principal);
         let window = connect.properties.receive_maximum().unwrap_or(u16::MAX);
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         session.principal = principal;
@@ -236,10 +214,10 @@ impl Core {
             session.row = Some(self.next_row);
             self.next_row += 1;
         }
-        self.store_session(now, session_key, fx);
-        self.welcome_in(now, key, session_key, connect, fx, present);
-        self.announce(now, key, session_key, fx);
-        self.pump(now, session_key, fx);
+        self.store_session(session_key, fx);
+        self.welcome_in(key, session_key, connect, fx, present);
+        self.announce(key, session_key, fx);
+        self.pump(session_key, fx);
     }
 
     /// §3.1.2.11.2, and CleanSession of 3.1.1.
@@ -274,7 +252,6 @@ impl Core {
 
     fn welcome_in(
         &mut self,
-        now: Now,
         key: Key,
         session: Key,
         connect: &Connect<'_>,
@@ -300,7 +277,7 @@ impl Core {
         let patience = Duration::from_millis(1500) * u32::from(connect.keep_alive_s);
         if !patience.is_zero() {
             connection.patience = Some(patience);
-            self.timers.push(Reverse((now.at + patience, Timer::Alive(key))));
+            self.timers.push(Reverse((fx.now.at + patience, Timer::Alive(key))));
         }
         let properties = properties.as_properties();
         let ack = ConnAck { session_present, reason: Reason::Success, properties };
@@ -311,7 +288,7 @@ impl Core {
     }
 
     /// Presence of a client that chose its id: retained, in RAM.
-    fn announce(&mut self, now: Now, key: Key, session: Key, fx: &mut Effects) {
+    fn announce(&mut self, key: Key, session: Key, fx: &mut Effects) {
         let (Some(connection), Some(session)) =
             (self.connections.get(key), self.sessions.get(session))
         else {
@@ -334,6 +311,6 @@ impl Core {
             stamp,
         };
         let client = session.client.clone();
-        self.tell_presence(now, &client, Some(&presence), fx);
+        self.tell_presence(&client, Some(&presence), fx);
     }
 }

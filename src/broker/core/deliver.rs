@@ -25,7 +25,6 @@ impl Core {
     /// To every session with a matching subscription; true when one of them keeps it on disk.
     pub(super) fn fan_out(
         &mut self,
-        now: Now,
         incoming: &Incoming<'_>,
         publisher: Option<Key>,
         window: Window,
@@ -41,7 +40,7 @@ impl Core {
         for group in matched.chunk_by(|one, other| one.session == other.session) {
             let Some(share) = share(group, incoming, publisher) else { continue };
             if self.may_have(&share, incoming) {
-                durable |= self.deliver(now, incoming, share, window, fx);
+                durable |= self.deliver(incoming, share, window, fx);
             }
         }
         self.matched = matched;
@@ -58,7 +57,6 @@ impl Core {
     /// To one session: sent, queued or dropped; true when it waits on disk.
     fn deliver(
         &mut self,
-        now: Now,
         incoming: &Incoming<'_>,
         share: Share,
         window: Window,
@@ -68,10 +66,8 @@ impl Core {
         let Some(session) = self.sessions.get_mut(key) else { return false };
         if share.qos == Qos::AtMostOnce {
             match session.peer {
-                Peer::Wire(connection) => {
-                    self.send_at_most_once(now, connection, incoming, &share, fx)
-                }
-                Peer::Link => self.hand_over(now, incoming, &share, fx),
+                Peer::Wire(connection) => self.send_at_most_once(connection, incoming, &share, fx),
+                Peer::Link => self.hand_over(incoming, &share, fx),
                 Peer::Away => {}
             }
             return false;
@@ -84,7 +80,7 @@ impl Core {
                 incoming.shared(),
                 &share.identifiers,
                 (share.qos, share.retain),
-                now,
+                fx.now,
             );
             fx.writes(window).writes.push((Table::Queue, row_key, Some(bytes)));
         }
@@ -101,14 +97,13 @@ impl Core {
         session.dropped += dropped.len() as u64;
         self.counters.dropped += dropped.len() as u64;
         self.forget_rows(row, dropped.iter().map(|waiting| waiting.seq), fx);
-        self.pump(now, key, fx);
+        self.pump(key, fx);
         row.is_some()
     }
 
     /// QoS 0 to a connection: encoded straight from where it lies. A connection that is behind loses it.
     fn send_at_most_once(
         &mut self,
-        now: Now,
         key: Key,
         incoming: &Incoming<'_>,
         share: &Share,
@@ -122,7 +117,7 @@ impl Core {
             }
             return;
         }
-        let expiry_s = incoming.expiry_s(now);
+        let expiry_s = incoming.expiry_s(fx.now);
         let plain = expiry_s.is_none() && share.identifiers.is_empty();
         let properties = if connection.version == Version::V311 {
             Properties::NONE
@@ -146,7 +141,7 @@ impl Core {
     }
 
     /// QoS 0 to a link: bounded by its window, like everything else it gets.
-    fn hand_over(&mut self, now: Now, incoming: &Incoming<'_>, share: &Share, fx: &mut Effects) {
+    fn hand_over(&mut self, incoming: &Incoming<'_>, share: &Share, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(share.session) else { return };
         let seq = session.take_seq();
         if !session.may_fly(seq) {
@@ -162,13 +157,13 @@ impl Core {
             identifiers: Vec::new(),
             seq,
         };
-        fx.deliver.push((share.session, delivery(&waiting, now)));
+        fx.deliver.push((share.session, delivery(&waiting, fx.now)));
         session.fly(waiting);
         self.counters.delivered += 1;
     }
 
     /// Sends what waits, as far as the window and the connection allow.
-    pub(super) fn pump(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    pub(super) fn pump(&mut self, key: Key, fx: &mut Effects) {
         let mut expired = Vec::new();
         while let Some(session) = self.sessions.get_mut(key) {
             let Some(first) = session.queue.first() else { break };
@@ -178,8 +173,8 @@ impl Core {
                 Peer::Away => break,
                 Peer::Link if !open => break,
                 Peer::Link => {
-                    let Some(waiting) = session.next(now, &mut expired) else { break };
-                    fx.deliver.push((key, delivery(&waiting, now)));
+                    let Some(waiting) = session.next(fx.now, &mut expired) else { break };
+                    fx.deliver.push((key, delivery(&waiting, fx.now)));
                     session.fly(waiting);
                 }
                 Peer::Wire(connection_key) => {
@@ -187,9 +182,9 @@ impl Core {
                     if !open || connection.out.len() > self.setting.limits.outbox {
                         break;
                     }
-                    let Some(waiting) = session.next(now, &mut expired) else { break };
+                    let Some(waiting) = session.next(fx.now, &mut expired) else { break };
                     if let Some(seq) =
-                        send_waiting(session, connection, &mut self.properties, waiting, now)
+                        send_waiting(session, connection, &mut self.properties, waiting, fx.now)
                     {
                         expired.push(seq); // too large for this client: done with (MQTT-3.1.2-25)
                     }
@@ -219,26 +214,26 @@ impl Core {
     }
 
     /// PUBACK from a client.
-    pub(super) fn puback(&mut self, now: Now, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
+    pub(super) fn puback(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let done = session.complete(ack.packet_id, Qos::AtLeastOnce);
-        self.acknowledged(now, key, &done, fx);
+        self.acknowledged(key, &done, fx);
     }
 
     /// PUBCOMP from a client.
-    pub(super) fn pubcomp(&mut self, now: Now, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
+    pub(super) fn pubcomp(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let done = session.complete(ack.packet_id, Qos::ExactlyOnce);
-        self.acknowledged(now, key, &done, fx);
+        self.acknowledged(key, &done, fx);
     }
 
     /// PUBREC from a client: answered with PUBREL.
-    pub(super) fn pubrec(&mut self, now: Now, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
+    pub(super) fn pubrec(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
         let Some(session_key) = self.open_session(key) else { return };
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         let done = session.receipt(ack.packet_id, ack.reason.is_error());
         let reason = match done {
-            Acknowledged::Done(_) => return self.acknowledged(now, session_key, &done, fx),
+            Acknowledged::Done(_) => return self.acknowledged(session_key, &done, fx),
             Acknowledged::Step => Reason::Success,
             Acknowledged::Unknown => Reason::PacketIdentifierNotFound,
         };
@@ -246,18 +241,17 @@ impl Core {
         self.send(key, &Packet::PubRel(release), fx);
     }
 
-    fn acknowledged(&mut self, now: Now, key: Key, done: &Acknowledged, fx: &mut Effects) {
+    fn acknowledged(&mut self, key: Key, done: &Acknowledged, fx: &mut Effects) {
         if let Acknowledged::Done(seq) = done {
             let row = self.sessions.get(key).and_then(|session| session.row);
             self.forget_rows(row, std::iter::once(*seq), fx);
-            self.pump(now, key, fx);
+            self.pump(key, fx);
         }
     }
 
     /// Retained messages for a new subscription, through the queue so that none is lost.
     pub(super) fn deliver_kept(
         &mut self,
-        now: Now,
         subscriber: Subscriber,
         kept: &[Arc<Message>],
         fx: &mut Effects,
@@ -274,9 +268,9 @@ impl Core {
                 continue;
             }
             if share.qos == Qos::AtMostOnce {
-                self.queue_kept(now, message, share, fx);
+                self.queue_kept(message, share, fx);
             } else {
-                self.deliver(now, &incoming, share, Window::Lazy, fx);
+                self.deliver(&incoming, share, Window::Lazy, fx);
             }
         }
     }
@@ -284,7 +278,7 @@ impl Core {
 
 impl Core {
     /// A retained message with QoS 0 waits like the others when its client is slow.
-    fn queue_kept(&mut self, now: Now, message: &Arc<Message>, share: Share, fx: &mut Effects) {
+    fn queue_kept(&mut self, message: &Arc<Message>, share: Share, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(share.session) else { return };
         let seq = if session.peer == Peer::Link { session.take_seq() } else { 0 };
         let dropped = session.queue.push(Waiting {
@@ -298,7 +292,7 @@ impl Core {
         let row = session.row;
         self.counters.dropped += dropped.len() as u64;
         self.forget_rows(row, dropped.iter().map(|waiting| waiting.seq), fx);
-        self.pump(now, share.session, fx);
+        self.pump(share.session, fx);
     }
 }
 

@@ -2,13 +2,16 @@
 //! only names who has some.
 
 use crate::broker::intake::{Reply, Ticket};
+use crate::broker::message::Now;
 use crate::broker::slots::Key;
 use crate::bus::{Delivery, Refused};
 use crate::storage::{Batch, Window};
 
 /// Gathered in a turn, performed at its end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Effects {
+    /// The moment the turn decides at.
+    pub(crate) now: Now,
     /// Connections with bytes to write; each once.
     pub(crate) dirty: Vec<Key>,
     /// Connections to close when their bytes are out.
@@ -57,6 +60,22 @@ pub(crate) struct Verify {
 }
 
 impl Effects {
+    /// Nothing yet, at this moment.
+    pub(crate) fn at(now: Now) -> Effects {
+        Effects {
+            now,
+            dirty: Vec::new(),
+            close: Vec::new(),
+            deliver: Vec::new(),
+            hold: Vec::new(),
+            verify: Vec::new(),
+            answers: Vec::new(),
+            promise: Writes::default(),
+            background: Writes::default(),
+            lazy: Batch::default(),
+        }
+    }
+
     /// The writes of a window.
     pub(crate) fn writes(&mut self, window: Window) -> &mut Batch {
         match window {

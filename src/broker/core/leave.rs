@@ -14,8 +14,8 @@ use crate::storage::Table;
 
 impl Core {
     /// The socket is gone, or about to be: the loop says so, whoever wanted it.
-    pub(crate) fn closed(&mut self, now: Now, key: Key, fx: &mut Effects) {
-        self.cut(now, key, fx);
+    pub(crate) fn closed(&mut self, key: Key, fx: &mut Effects) {
+        self.cut(key, fx);
         let Some(connection) = self.connections.remove(key) else { return };
         let crowd = connection.origin.crowd();
         if let Some(count) = self.crowds.get_mut(&crowd) {
@@ -27,13 +27,7 @@ impl Core {
     }
 
     /// DISCONNECT from the client (§3.14): without a will, unless it asks for it.
-    pub(super) fn disconnected(
-        &mut self,
-        now: Now,
-        key: Key,
-        disconnect: &Disconnect<'_>,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn disconnected(&mut self, key: Key, disconnect: &Disconnect<'_>, fx: &mut Effects) {
         let longest = self.setting.limits.session_expiry_s;
         if let Some(session) = self.open_session(key)
             && let Some(session) = self.sessions.get_mut(session)
@@ -41,7 +35,7 @@ impl Core {
             if let Some(expiry_s) = disconnect.properties.session_expiry_interval() {
                 if session.expiry_s == 0 && expiry_s > 0 {
                     let text = "a session that ends with its connection cannot be prolonged";
-                    return self.end(now, key, Reason::ProtocolError, text, fx); // §3.14.2.2.2
+                    return self.end(key, Reason::ProtocolError, text, fx); // §3.14.2.2.2
                 }
                 session.expiry_s = expiry_s.min(longest);
             }
@@ -49,11 +43,11 @@ impl Core {
                 session.will = None;
             }
         }
-        self.cut(now, key, fx);
+        self.cut(key, fx);
     }
 
     /// Takes the connection off its session; its bytes still go out, nothing more comes in.
-    pub(super) fn cut(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    pub(super) fn cut(&mut self, key: Key, fx: &mut Effects) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let state = std::mem::replace(&mut connection.state, State::Closing);
         connection.owed.clear();
@@ -64,75 +58,75 @@ impl Core {
         if let State::Open(session) = state
             && self.sessions.get(session).is_some_and(|open| open.peer == Peer::Wire(key))
         {
-            self.lost(now, session, fx);
+            self.lost(session, fx);
         }
     }
 
     /// A session lost its peer: it waits, or ends; its will waits, or fires (§3.1.2.5).
-    pub(super) fn lost(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    pub(super) fn lost(&mut self, key: Key, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.peer = Peer::Away;
         session.land();
         if session.expiry_s == 0 {
-            return self.finish(now, key, fx);
+            return self.finish(key, fx);
         }
         let patience = session.will.as_ref().map(|will| will.delay_s.min(session.expiry_s));
         if session.expiry_s < u32::MAX {
-            session.ends_at = Some(now.at + Duration::from_secs(session.expiry_s.into()));
+            session.ends_at = Some(fx.now.at + Duration::from_secs(session.expiry_s.into()));
         }
-        session.will_at = patience.map(|delay_s| now.at + Duration::from_secs(delay_s.into()));
+        session.will_at = patience.map(|delay_s| fx.now.at + Duration::from_secs(delay_s.into()));
         for at in session.will_at.into_iter().chain(session.ends_at) {
             self.timers.push(Reverse((at, Timer::Session(key))));
         }
         let client = session.client.clone();
-        self.store_session(now, key, fx);
-        self.session_due(now, key, fx); // a will without delay fires at once
-        self.tell_presence(now, &client, None, fx);
+        self.store_session(key, fx);
+        self.session_due(key, fx); // a will without delay fires at once
+        self.tell_presence(&client, None, fx);
     }
 
     /// Whether a will or the end of a session is due.
-    pub(super) fn session_due(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    pub(super) fn session_due(&mut self, key: Key, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.peer != Peer::Away {
             return;
         }
-        if session.will_at.is_some_and(|at| at <= now.at) {
+        if session.will_at.is_some_and(|at| at <= fx.now.at) {
             session.will_at = None;
             if let Some(will) = session.will.take() {
-                self.fire(now, key, &will, fx);
+                self.fire(key, &will, fx);
             }
         }
-        let over = |at: Option<std::time::Instant>| at.is_some_and(|at| at <= now.at);
+        let over = |at: Option<std::time::Instant>| at.is_some_and(|at| at <= fx.now.at);
         if self.sessions.get(key).is_some_and(|session| over(session.ends_at)) {
-            self.finish(now, key, fx);
+            self.finish(key, fx);
         }
     }
 
     /// Publishes a will, if its author still may.
-    fn fire(&mut self, now: Now, key: Key, will: &Will, fx: &mut Effects) {
+    fn fire(&mut self, key: Key, will: &Will, fx: &mut Effects) {
         let Some(session) = self.sessions.get(key) else { return };
         let message = &will.message;
         let publish =
             acl::Publish { topic: &message.topic, retain: will.retain, payload: &message.payload };
         if let Err(denied) = self.setting.acl.may_will(&session.principal, &publish) {
             let (client, principal) = (session.client.clone(), session.principal.clone());
-            return self.tell_denied(now, (&client, &principal), &message.topic, &denied, fx);
+            return self.tell_denied((&client, &principal), &message.topic, &denied, fx);
         }
         let incoming = Incoming::of(message, will.retain);
-        self.publish(now, &incoming, Some(key), fx);
+        self.publish(&incoming, Some(key), fx);
     }
 
     /// A session ends for good: will, filters, queue, rows.
-    pub(super) fn finish(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    pub(super) fn finish(&mut self, key: Key, fx: &mut Effects) {
         if let Some(will) = self.sessions.get_mut(key).and_then(|session| session.will.take()) {
-            self.fire(now, key, &will, fx);
+            self.fire(key, &will, fx);
         }
         let Some(session) = self.sessions.remove(key) else { return };
         self.clients.remove(&session.client);
         for filter in session.filters.keys() {
             self.tree.remove(filter, key);
         }
-        self.tell_presence(now, &session.client, None, fx);
+        self.tell_presence(&session.client, None, fx);
         let Some(row) = session.row else { return };
         fx.lazy.writes.push((Table::Session, session.client.as_bytes().to_vec(), None));
         for seq in session.numbers() {
@@ -141,14 +135,14 @@ impl Core {
     }
 
     /// Another connection uses the same client id (MQTT-3.1.4-3).
-    pub(super) fn take_over(&mut self, now: Now, key: Key, clean_start: bool, fx: &mut Effects) {
+    pub(super) fn take_over(&mut self, key: Key, clean_start: bool, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if clean_start {
             session.expiry_s = 0; // MQTT-3.1.4-4: the old session is discarded
         }
         match session.peer {
-            Peer::Wire(old) => self.end(now, old, Reason::SessionTakenOver, "", fx),
-            Peer::Away if clean_start => self.finish(now, key, fx),
+            Peer::Wire(old) => self.end(old, Reason::SessionTakenOver, "", fx),
+            Peer::Away if clean_start => self.finish(key, fx),
             Peer::Away | Peer::Link => {}
         }
     }
@@ -162,7 +156,7 @@ impl Core {
     }
 
     /// The daemon goes down: every client is told, no will fires (the box says `offline` itself).
-    pub(super) fn stop(&mut self, now: Now, fx: &mut Effects) {
+    pub(super) fn stop(&mut self, fx: &mut Effects) {
         let open: Vec<Key> = self.connections.iter().map(|(key, _)| key).collect();
         for key in open {
             if let Some(session) = self.open_session(key)
@@ -170,7 +164,7 @@ impl Core {
             {
                 session.will = None;
             }
-            self.end(now, key, Reason::ServerShuttingDown, "", fx);
+            self.end(key, Reason::ServerShuttingDown, "", fx);
         }
         for (_, waiters) in self.waiting.drain() {
             for waiter in waiters {

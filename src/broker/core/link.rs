@@ -19,13 +19,7 @@ const WINDOW: usize = 128;
 
 impl Core {
     /// A link begins; an earlier one of the same principal ends.
-    pub(crate) fn attach(
-        &mut self,
-        now: Now,
-        link: LinkId,
-        principal: Principal,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn attach(&mut self, link: LinkId, principal: Principal, fx: &mut Effects) {
         let client: Arc<str> = principal.name.as_str().into();
         let principal = Arc::new(principal);
         let key = match self.clients.get(&client) {
@@ -52,29 +46,28 @@ impl Core {
         for filter in filters {
             self.drop_filter(key, &filter);
         }
-        self.pump(now, key, fx);
+        self.pump(key, fx);
     }
 
     /// A link's owner is gone. A session with nothing in it goes too.
-    pub(super) fn detach(&mut self, now: Now, link: LinkId, fx: &mut Effects) {
+    pub(super) fn detach(&mut self, link: LinkId, fx: &mut Effects) {
         let Some(key) = self.links.remove(&link) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.peer = Peer::Away;
         session.land();
         if session.queue.is_empty() && session.filters.is_empty() {
-            self.finish(now, key, fx);
+            self.finish(key, fx);
         }
     }
 
     pub(super) fn link_publish(
         &mut self,
-        now: Now,
         link: LinkId,
         message: &Message,
         reply: Option<Reply>,
         fx: &mut Effects,
     ) {
-        let result = self.link_take(now, link, message, fx);
+        let result = self.link_take(link, message, fx);
         let Some(reply) = reply else { return };
         match result {
             Ok(Taken::Safe) => fx.answers.push((reply, Ok(()))),
@@ -87,7 +80,6 @@ impl Core {
 
     fn link_take(
         &mut self,
-        now: Now,
         link: LinkId,
         message: &Message,
         fx: &mut Effects,
@@ -115,21 +107,20 @@ impl Core {
             qos: message.qos,
             retain: message.retain,
             properties: properties.as_properties().raw(),
-            expires: message.expiry_s.map(|s| now.at + std::time::Duration::from_secs(s.into())),
+            expires: message.expiry_s.map(|s| fx.now.at + std::time::Duration::from_secs(s.into())),
             from: &name,
             audience: audience.as_ref(),
             shared: OnceCell::new(),
         };
         self.counters.published += 1;
-        self.take(now, &incoming, (&client, &from), Some(key), fx).map_err(|denied| {
-            self.tell_denied(now, (&client, &from), &message.topic, &denied, fx);
+        self.take(&incoming, (&client, &from), Some(key), fx).map_err(|denied| {
+            self.tell_denied((&client, &from), &message.topic, &denied, fx);
             Refused { code: denied.code, message: denied.message }
         })
     }
 
     pub(super) fn link_subscribe(
         &mut self,
-        now: Now,
         link: LinkId,
         filter: &str,
         qos: Qos,
@@ -146,8 +137,8 @@ impl Core {
         let options = Options { qos, ..Options::default() };
         self.add_filter(key, filter, options)
             .map_err(|denied| Refused { code: denied.code, message: denied.message })?;
-        let kept = self.retained.matching(filter, now);
-        self.deliver_kept(now, Subscriber { session: key, options }, &kept, fx);
+        let kept = self.retained.matching(filter, fx.now);
+        self.deliver_kept(Subscriber { session: key, options }, &kept, fx);
         Ok(())
     }
 
@@ -157,19 +148,13 @@ impl Core {
         }
     }
 
-    pub(super) fn link_acknowledge(
-        &mut self,
-        now: Now,
-        link: LinkId,
-        token: u64,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn link_acknowledge(&mut self, link: LinkId, token: u64, fx: &mut Effects) {
         let Some(&key) = self.links.get(&link) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
         let row = session.row;
         if session.forget(token) {
             self.forget_rows(row, std::iter::once(token), fx);
-            self.pump(now, key, fx);
+            self.pump(key, fx);
         }
     }
 }

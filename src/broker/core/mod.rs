@@ -179,10 +179,10 @@ impl Core {
 
     /// Bytes came; returns how many of them are done with. Fewer than all means: wait for more, or
     /// (after a CONNECT with a password) until [`Core::reading`] again.
-    pub(crate) fn received(&mut self, now: Now, key: Key, bytes: &[u8], fx: &mut Effects) -> usize {
+    pub(crate) fn received(&mut self, key: Key, bytes: &[u8], fx: &mut Effects) -> usize {
         let mut done = 0;
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.last_seen = now.at;
+            connection.last_seen = fx.now.at;
         }
         while let Some(connection) = self.connections.get(key) {
             let max = match connection.state {
@@ -195,13 +195,13 @@ impl Core {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(malformed) => {
-                    self.malformed(now, key, malformed, fx);
+                    self.malformed(key, malformed, fx);
                     return bytes.len();
                 }
             };
             done += frame.size;
-            if let Err(malformed) = self.packet(now, key, &frame, fx) {
-                self.malformed(now, key, malformed, fx);
+            if let Err(malformed) = self.packet(key, &frame, fx) {
+                self.malformed(key, malformed, fx);
                 return bytes.len();
             }
         }
@@ -227,19 +227,18 @@ impl Core {
     }
 
     /// The loop wrote what it could; a connection that has room again gets what waited.
-    pub(crate) fn written(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    pub(crate) fn written(&mut self, key: Key, fx: &mut Effects) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.dirty = false;
         if let State::Open(session) = connection.state
             && connection.out.len() <= self.setting.limits.outbox / 2
         {
-            self.pump(now, session, fx);
+            self.pump(session, fx);
         }
     }
 
     fn packet(
         &mut self,
-        now: Now,
         key: Key,
         frame: &wire::Frame<'_>,
         fx: &mut Effects,
@@ -247,26 +246,26 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
         let State::Open(session) = connection.state else {
             let connect = wire::decode_connect(frame)?;
-            self.connect(now, key, &connect, frame, fx);
+            self.connect(key, &connect, frame, fx);
             return Ok(());
         };
         let packet = wire::decode(connection.version, frame)?;
         packet.from_client()?;
         match packet {
-            Packet::Publish(publish) => self.publish_in(now, key, &publish, fx),
-            Packet::PubAck(ack) => self.puback(now, session, &ack, fx),
-            Packet::PubRec(ack) => self.pubrec(now, key, &ack, fx),
+            Packet::Publish(publish) => self.publish_in(key, &publish, fx),
+            Packet::PubAck(ack) => self.puback(session, &ack, fx),
+            Packet::PubRec(ack) => self.pubrec(key, &ack, fx),
             Packet::PubRel(ack) => self.pubrel(key, &ack, fx),
-            Packet::PubComp(ack) => self.pubcomp(now, session, &ack, fx),
-            Packet::Subscribe(subscribe) => self.subscribe(now, key, &subscribe, fx),
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(now, key, &unsubscribe, fx),
+            Packet::PubComp(ack) => self.pubcomp(session, &ack, fx),
+            Packet::Subscribe(subscribe) => self.subscribe(key, &subscribe, fx),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(key, &unsubscribe, fx),
             Packet::PingReq => self.send(key, &Packet::PingResp, fx),
-            Packet::Disconnect(disconnect) => self.disconnected(now, key, &disconnect, fx),
+            Packet::Disconnect(disconnect) => self.disconnected(key, &disconnect, fx),
             Packet::Auth(_) => {
-                self.end(now, key, Reason::ProtocolError, "no extended authentication", fx)
+                self.end(key, Reason::ProtocolError, "no extended authentication", fx)
             }
             Packet::Connect(_) => {
-                self.end(now, key, Reason::ProtocolError, "second CONNECT (MQTT-3.1.0-2)", fx);
+                self.end(key, Reason::ProtocolError, "second CONNECT (MQTT-3.1.0-2)", fx);
             }
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 return Err(Malformed::NotFromClient);
@@ -276,25 +275,23 @@ impl Core {
     }
 
     /// An operation of this process.
-    pub(crate) fn operation(&mut self, now: Now, op: Op, fx: &mut Effects) {
+    pub(crate) fn operation(&mut self, op: Op, fx: &mut Effects) {
         match op {
             Op::Attach { link, principal, deliveries: _ } => {
-                self.attach(now, link, principal, fx);
+                self.attach(link, principal, fx);
             }
-            Op::Detach { link } => self.detach(now, link, fx),
-            Op::Publish { link, message, reply } => {
-                self.link_publish(now, link, &message, reply, fx)
-            }
+            Op::Detach { link } => self.detach(link, fx),
+            Op::Publish { link, message, reply } => self.link_publish(link, &message, reply, fx),
             Op::Subscribe { link, filter, qos, reply } => {
-                let result = self.link_subscribe(now, link, &filter, qos, fx);
+                let result = self.link_subscribe(link, &filter, qos, fx);
                 fx.answers.push((reply, result));
             }
             Op::Unsubscribe { link, filter } => self.link_unsubscribe(link, &filter),
-            Op::Acknowledge { link, token } => self.link_acknowledge(now, link, token, fx),
-            Op::Released { ticket, verdict } => self.released(now, ticket, verdict, fx),
-            Op::Stored { ticket, result } => self.stored(now, ticket, &result, fx),
-            Op::Verified { connection, password } => self.verified(now, connection, password, fx),
-            Op::Stop => self.stop(now, fx),
+            Op::Acknowledge { link, token } => self.link_acknowledge(link, token, fx),
+            Op::Released { ticket, verdict } => self.released(ticket, verdict, fx),
+            Op::Stored { ticket, result } => self.stored(ticket, &result, fx),
+            Op::Verified { connection, password } => self.verified(connection, password, fx),
+            Op::Stop => self.stop(fx),
             Op::Panic => {} // the loop's
         }
     }
@@ -305,16 +302,16 @@ impl Core {
     }
 
     /// Does what is due.
-    pub(crate) fn due(&mut self, now: Now, fx: &mut Effects) {
+    pub(crate) fn due(&mut self, fx: &mut Effects) {
         while let Some(Reverse((at, timer))) = self.timers.peek().copied()
-            && at <= now.at
+            && at <= fx.now.at
         {
             self.timers.pop();
             match timer {
-                Timer::Greeting(key) => self.greeting_due(now, key, fx),
-                Timer::Alive(key) => self.alive_due(now, key, fx),
-                Timer::Session(key) => self.session_due(now, key, fx),
-                Timer::Retained => self.retained_due(now, fx),
+                Timer::Greeting(key) => self.greeting_due(key, fx),
+                Timer::Alive(key) => self.alive_due(key, fx),
+                Timer::Session(key) => self.session_due(key, fx),
+                Timer::Retained => self.retained_due(fx),
             }
         }
     }
@@ -328,29 +325,29 @@ impl Core {
         self.links.get(&link).copied()
     }
 
-    fn greeting_due(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    fn greeting_due(&mut self, key: Key, fx: &mut Effects) {
         let greeting = |connection: &Connection| {
             matches!(connection.state, State::Greeting | State::Verifying(_))
         };
         if self.connections.get(key).is_some_and(greeting) {
-            self.cut(now, key, fx);
+            self.cut(key, fx);
         }
     }
 
     /// §3.1.2.10: silence for one and a half keep-alives ends a connection.
-    fn alive_due(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    fn alive_due(&mut self, key: Key, fx: &mut Effects) {
         let Some(connection) = self.connections.get(key) else { return };
         let Some(patience) = connection.patience else { return };
         let until = connection.last_seen + patience;
-        if until <= now.at {
-            self.end(now, key, Reason::KeepAliveTimeout, "", fx);
+        if until <= fx.now.at {
+            self.end(key, Reason::KeepAliveTimeout, "", fx);
         } else {
             self.timers.push(Reverse((until, Timer::Alive(key))));
         }
     }
 
-    fn retained_due(&mut self, now: Now, fx: &mut Effects) {
-        for topic in self.retained.expired(now) {
+    fn retained_due(&mut self, fx: &mut Effects) {
+        for topic in self.retained.expired(fx.now) {
             self.retained.clear(&topic);
             fx.lazy.writes.push((crate::storage::Table::Retained, topic.as_bytes().to_vec(), None));
         }
@@ -364,22 +361,22 @@ impl Core {
     }
 
     /// The connection broke a rule of the protocol.
-    fn malformed(&mut self, now: Now, key: Key, malformed: Malformed, fx: &mut Effects) {
+    fn malformed(&mut self, key: Key, malformed: Malformed, fx: &mut Effects) {
         let Some(connection) = self.connections.get(key) else { return };
         match connection.state {
-            State::Greeting => self.malformed_greeting(now, key, malformed, fx),
+            State::Greeting => self.malformed_greeting(key, malformed, fx),
             State::Open(_) => {
                 let text =
                     format!("{} ({})", malformed.text(), malformed.clause(connection.version));
-                self.end(now, key, malformed.reason(), &text, fx);
+                self.end(key, malformed.reason(), &text, fx);
             }
-            State::Verifying(_) | State::Closing => self.cut(now, key, fx),
+            State::Verifying(_) | State::Closing => self.cut(key, fx),
         }
     }
 
     /// Ends a connection: DISCONNECT with the reason where the version has it, then closed. The will
     /// fires.
-    fn end(&mut self, now: Now, key: Key, reason: Reason, text: &str, fx: &mut Effects) {
+    fn end(&mut self, key: Key, reason: Reason, text: &str, fx: &mut Effects) {
         let Some(connection) = self.connections.get(key) else { return };
         if connection.version == Version::V5 && matches!(connection.state, State::Open(_)) {
             let mut properties = PropertyBuffer::new();
@@ -389,7 +386,7 @@ impl Core {
             let properties = properties.as_properties();
             self.send(key, &Packet::Disconnect(Disconnect { reason, properties }), fx);
         }
-        self.cut(now, key, fx);
+        self.cut(key, fx);
     }
 
     fn ticket(&mut self) -> Ticket {

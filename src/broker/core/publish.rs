@@ -26,17 +26,11 @@ pub(super) enum Taken {
 
 impl Core {
     /// A client publishes.
-    pub(super) fn publish_in(
-        &mut self,
-        now: Now,
-        key: Key,
-        publish: &Publish<'_>,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn publish_in(&mut self, key: Key, publish: &Publish<'_>, fx: &mut Effects) {
         let Some(session_key) = self.open_session(key) else { return };
         if publish.properties.topic_alias().is_some() {
             let text = "topic aliases were not offered"; // topic alias maximum is 0
-            return self.end(now, key, Reason::TopicAliasInvalid, text, fx);
+            return self.end(key, Reason::TopicAliasInvalid, text, fx);
         }
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         if publish.qos == Qos::ExactlyOnce
@@ -58,19 +52,19 @@ impl Core {
             qos: publish.qos,
             retain: publish.retain,
             properties: forward.as_properties().raw(),
-            expires: message::expires(&publish.properties, now),
+            expires: message::expires(&publish.properties, fx.now),
             from: &name,
             audience: None,
             shared: OnceCell::new(),
         };
-        let result = self.take(now, &incoming, (&client, &from), Some(session_key), fx);
+        let result = self.take(&incoming, (&client, &from), Some(session_key), fx);
         if let Err(denied) = &result {
             if let (Some(packet_id), Some(session)) =
                 (publish.packet_id, self.sessions.get_mut(session_key))
             {
                 session.received.remove(&packet_id);
             }
-            self.tell_denied(now, (&client, &from), publish.topic, denied, fx);
+            self.tell_denied((&client, &from), publish.topic, denied, fx);
         }
         self.owe(key, publish, result, fx);
     }
@@ -78,7 +72,6 @@ impl Core {
     /// Judges a publish and lets it in.
     pub(super) fn take(
         &mut self,
-        now: Now,
         incoming: &Incoming<'_>,
         (client, from): (&Arc<str>, &Arc<Principal>),
         publisher: Option<Key>,
@@ -99,9 +92,9 @@ impl Core {
             return Err(Denied { code: "broker.quota", message: message.to_string() });
         }
         if self.is_command(incoming.topic) {
-            return self.hold(now, incoming, (client, from), publisher, fx);
+            return self.hold(incoming, (client, from), publisher, fx);
         }
-        Ok(match self.publish(now, incoming, publisher, fx) {
+        Ok(match self.publish(incoming, publisher, fx) {
             Some(ticket) => Taken::When(ticket),
             None => Taken::Safe,
         })
@@ -113,7 +106,6 @@ impl Core {
 
     fn hold(
         &mut self,
-        now: Now,
         incoming: &Incoming<'_>,
         (client, from): (&Arc<str>, &Arc<Principal>),
         publisher: Option<Key>,
@@ -124,7 +116,7 @@ impl Core {
             return Err(Denied { code: "command.busy", message });
         }
         let ticket = self.ticket();
-        let message = bus_message(incoming.shared(), incoming.retain, now);
+        let message = bus_message(incoming.shared(), incoming.retain, fx.now);
         let response_allowed = match &message.response_topic {
             Some(topic) => self.setting.acl.may_respond(from, topic),
             None => false,
@@ -148,7 +140,6 @@ impl Core {
     /// The gate decided about a held publish.
     pub(super) fn released(
         &mut self,
-        now: Now,
         ticket: Ticket,
         verdict: Result<(), contract::Error>,
         fx: &mut Effects,
@@ -158,7 +149,7 @@ impl Core {
             Ok(()) => {
                 // Watchers of cmd/# see it; nothing of that has to be safe: the record is.
                 let incoming = Incoming::of(&held.message, false);
-                self.publish(now, &incoming, held.publisher, fx);
+                self.publish(&incoming, held.publisher, fx);
                 self.settle(ticket, Ok(()), fx);
             }
             Err(error) => {
@@ -166,7 +157,7 @@ impl Core {
                 if let Some(session) = held.publisher.and_then(|key| self.sessions.get(key)) {
                     let (client, from) = (session.client.clone(), session.principal.clone());
                     let topic = held.message.topic.clone();
-                    self.tell(now, (&client, &from), &topic, &error.code, &error.message, fx);
+                    self.tell((&client, &from), &topic, &error.code, &error.message, fx);
                 }
                 let reason = reason_of(&error.code);
                 self.settle(ticket, Err((reason, error.code, error.message)), fx);
@@ -175,13 +166,7 @@ impl Core {
     }
 
     /// The storage writer committed a turn's writes, or could not.
-    pub(super) fn stored(
-        &mut self,
-        _now: Now,
-        ticket: Ticket,
-        result: &Result<(), Unsafe>,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn stored(&mut self, ticket: Ticket, result: &Result<(), Unsafe>, fx: &mut Effects) {
         let result = result.clone().map_err(|trouble| {
             (reason_of(trouble.code), trouble.code.to_string(), trouble.message)
         });
@@ -274,7 +259,6 @@ impl Core {
     /// Keeps and fans out. The ticket says when it is safe; `None` is now.
     pub(super) fn publish(
         &mut self,
-        now: Now,
         incoming: &Incoming<'_>,
         publisher: Option<Key>,
         fx: &mut Effects,
@@ -282,9 +266,9 @@ impl Core {
         let window = self.window(publisher);
         let mut waits = false;
         if incoming.retain {
-            waits |= self.keep(now, incoming, window, fx);
+            waits |= self.keep(incoming, window, fx);
         }
-        waits |= self.fan_out(now, incoming, publisher, window, fx);
+        waits |= self.fan_out(incoming, publisher, window, fx);
         if !waits || incoming.qos == Qos::AtMostOnce {
             return None;
         }
@@ -308,13 +292,7 @@ impl Core {
     }
 
     /// Keeps a retained message; true when its publisher must wait for the disk.
-    fn keep(
-        &mut self,
-        now: Now,
-        incoming: &Incoming<'_>,
-        window: Window,
-        fx: &mut Effects,
-    ) -> bool {
+    fn keep(&mut self, incoming: &Incoming<'_>, window: Window, fx: &mut Effects) -> bool {
         let message = incoming.shared().clone();
         if let Some(expires) = message.expires {
             self.timers.push(std::cmp::Reverse((expires, super::Timer::Retained)));
@@ -324,7 +302,7 @@ impl Core {
             self.retained.keep(message);
             return false;
         }
-        let row = (!message.payload.is_empty()).then(|| message.encode(now));
+        let row = (!message.payload.is_empty()).then(|| message.encode(fx.now));
         if !self.retained.keep(message) {
             return false;
         }
@@ -336,19 +314,17 @@ impl Core {
     /// Tells a refusal to its author and to operators.
     pub(super) fn tell_denied(
         &mut self,
-        now: Now,
         whose: (&Arc<str>, &Arc<Principal>),
         topic: &str,
         denied: &Denied,
         fx: &mut Effects,
     ) {
         self.counters.refused += 1;
-        self.tell(now, whose, topic, denied.code, &denied.message, fx);
+        self.tell(whose, topic, denied.code, &denied.message, fx);
     }
 
     pub(super) fn tell(
         &mut self,
-        now: Now,
         (client, from): (&Arc<str>, &Arc<Principal>),
         topic: &str,
         code: &str,
@@ -362,30 +338,28 @@ impl Core {
             principal: from.name.clone(),
             stamp: self.setting.stamper.stamp(),
         };
-        self.tell_refused(now, client, &refused, Some(from), fx);
+        self.tell_refused(client, &refused, Some(from), fx);
     }
 
     pub(super) fn tell_refused(
         &mut self,
-        now: Now,
         client: &str,
         refused: &notice::Refused,
         author: Option<&Arc<Principal>>,
         fx: &mut Effects,
     ) {
-        if !self.telling.allows(now.at, client, self.setting.limits.told_per_second) {
+        if !self.telling.allows(fx.now.at, client, self.setting.limits.told_per_second) {
             return;
         }
         let object = crate::topic::encode(client);
         let topic = self.setting.root.join(&format!("event/broker/{object}/refused"));
         let payload = serde_json::to_vec(refused).unwrap_or_default();
         let audience = author.map(|author| author.name.as_str().into());
-        self.say(now, topic, payload, (Qos::AtLeastOnce, false), audience, fx);
+        self.say(topic, payload, (Qos::AtLeastOnce, false), audience, fx);
     }
 
     pub(super) fn tell_presence(
         &mut self,
-        now: Now,
         client: &str,
         presence: Option<&notice::Presence>,
         fx: &mut Effects,
@@ -397,13 +371,12 @@ impl Core {
             None if self.retained.has(&topic) => Vec::new(),
             None => return,
         };
-        self.say(now, topic, payload, (Qos::AtLeastOnce, true), None, fx);
+        self.say(topic, payload, (Qos::AtLeastOnce, true), None, fx);
     }
 
     /// The broker's own word; what of it is retained stays in RAM.
     fn say(
         &mut self,
-        now: Now,
         topic: String,
         payload: Vec<u8>,
         (qos, retain): (Qos, bool),
@@ -422,7 +395,7 @@ impl Core {
         if retain {
             self.retained.keep(message.clone());
         }
-        self.fan_out(now, &Incoming::of(&message, retain), None, Window::Background, fx);
+        self.fan_out(&Incoming::of(&message, retain), None, Window::Background, fx);
     }
 }
 

@@ -89,7 +89,7 @@ pub(super) fn queue_row(
 
 impl Core {
     /// Writes a session that outlives its connection.
-    pub(super) fn store_session(&mut self, now: Now, key: Key, fx: &mut Effects) {
+    pub(super) fn store_session(&mut self, key: Key, fx: &mut Effects) {
         let Some(session) = self.sessions.get(key) else { return };
         let Some(row) = session.row else { return };
         let filters = session.filters.iter().map(|(filter, options)| FilterRow {
@@ -105,7 +105,7 @@ impl Core {
             role: session.principal.role.to_string(),
             app: session.principal.app.clone(),
             expiry_s: session.expiry_s,
-            left_ms: if session.peer == Peer::Away { now.wall_ms() } else { 0 },
+            left_ms: if session.peer == Peer::Away { fx.now.wall_ms() } else { 0 },
             filters: filters.collect(),
         };
         let key = session.client.as_bytes().to_vec();

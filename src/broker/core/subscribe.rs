@@ -13,13 +13,7 @@ use crate::topic::Shared;
 
 impl Core {
     /// A client subscribes: one code for each filter, then the retained messages.
-    pub(super) fn subscribe(
-        &mut self,
-        now: Now,
-        key: Key,
-        subscribe: &Subscribe<'_>,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn subscribe(&mut self, key: Key, subscribe: &Subscribe<'_>, fx: &mut Effects) {
         let Some(session) = self.open_session(key) else { return };
         let Some(version) = self.connections.get(key).map(|connection| connection.version) else {
             return;
@@ -41,24 +35,23 @@ impl Core {
                     }
                     one.options.qos as u8
                 }
-                Err(denied) => self.filter_denied(now, session, one.filter, &denied, fx),
+                Err(denied) => self.filter_denied(session, one.filter, &denied, fx),
             };
             // 3.1.1 knows one refusal only (§3.9.3).
             codes.push(if version == Version::V311 && code > 2 { 0x80 } else { code });
         }
-        self.store_session(now, session, fx);
+        self.store_session(session, fx);
         let packet_id = subscribe.packet_id;
         let ack = SubAck { packet_id, properties: super::NONE, codes: &codes };
         self.send(key, &Packet::SubAck(ack), fx);
         for (filter, subscriber) in fresh {
-            let kept = self.retained.matching(filter, now);
-            self.deliver_kept(now, subscriber, &kept, fx);
+            let kept = self.retained.matching(filter, fx.now);
+            self.deliver_kept(subscriber, &kept, fx);
         }
     }
 
     fn filter_denied(
         &mut self,
-        now: Now,
         session: Key,
         filter: &str,
         denied: &Denied,
@@ -66,7 +59,7 @@ impl Core {
     ) -> u8 {
         if let Some(session) = self.sessions.get(session) {
             let (client, from) = (session.client.clone(), session.principal.clone());
-            self.tell_denied(now, (&client, &from), filter, denied, fx);
+            self.tell_denied((&client, &from), filter, denied, fx);
         }
         match denied.code {
             "topic.invalid" => Reason::TopicFilterInvalid as u8,
@@ -119,7 +112,6 @@ impl Core {
     /// A client takes filters back.
     pub(super) fn unsubscribe(
         &mut self,
-        now: Now,
         key: Key,
         unsubscribe: &Unsubscribe<'_>,
         fx: &mut Effects,
@@ -133,7 +125,7 @@ impl Core {
                 false => Reason::NoSubscriptionExisted as u8,
             })
             .collect();
-        self.store_session(now, session, fx);
+        self.store_session(session, fx);
         let packet_id = unsubscribe.packet_id;
         let ack = SubAck { packet_id, properties: super::NONE, codes: &codes };
         self.send(key, &Packet::UnsubAck(ack), fx);
