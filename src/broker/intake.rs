@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::{mpsc, oneshot};
 
+use super::core::Counters;
 use super::identity;
 use super::principal::Principal;
 use super::slots::Key;
@@ -46,6 +47,8 @@ pub(crate) enum Op {
     Verified { connection: Key, password: identity::Password },
     /// The daemon goes down.
     Stop,
+    /// Somebody wants the counters.
+    Count { reply: oneshot::Sender<Counters> },
     /// A rehearsed panic.
     Panic,
 }

@@ -30,6 +30,7 @@ mod turn;
 pub mod users;
 pub mod wire;
 
+pub use self::core::Counters;
 pub use gate::{Gate, Held};
 pub use listener::{ListenError, OpenListener};
 pub use principal::{Bridged, Principal};

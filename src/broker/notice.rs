@@ -52,3 +52,25 @@ pub struct Refused {
     #[serde(flatten)]
     pub stamp: Stamp,
 }
+
+/// What the broker has done since the daemon started, on `metric/broker`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Metric {
+    /// Network connections now.
+    pub clients: u64,
+    /// Sessions now, the daemon's own included.
+    pub sessions: u64,
+    /// Retained messages now.
+    pub retained: u64,
+    /// Messages taken.
+    pub published: u64,
+    /// Messages sent.
+    pub delivered: u64,
+    /// Messages that found no room, expired in a queue, or may no longer be read.
+    pub dropped: u64,
+    /// Publishes, subscriptions and connections refused.
+    pub refused: u64,
+    /// When this was said.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+}

@@ -60,10 +60,6 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// Takes a message in; returns those that had to give way, the new one perhaps among them.
     pub(crate) fn push(&mut self, waiting: Waiting) -> Vec<Waiting> {
         let mut dropped = Vec::new();

@@ -154,10 +154,6 @@ impl Session {
         seq.saturating_sub(oldest.waiting.seq) > 32_768 && self.place(packet_id(seq)).is_some()
     }
 
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
     /// Notes a message as sent; gives its packet identifier.
     pub(crate) fn fly(&mut self, waiting: Waiting) -> NonZeroU16 {
         let packet_id = packet_id(waiting.seq);

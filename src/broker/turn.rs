@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::sync::mpsc;
 
-use super::core::{Core, Effects, Setting};
+use super::core::{Core, Counters, Effects, Setting};
 use super::gate::{Back, Gate, Held};
 use super::identity::Password;
 use super::intake::{Intake, LinkId, Op, Ticket};
@@ -69,6 +69,13 @@ impl Handle {
     /// A link for a bridge: everything it publishes is judged by this principal's role.
     pub fn attach_as(&self, principal: Principal) -> Link {
         Link::attach(&self.intake, principal)
+    }
+
+    /// What the broker has done and holds; `None` when it is gone.
+    pub async fn counters(&self) -> Option<Counters> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.intake.push(Op::Count { reply });
+        answer.await.ok()
     }
 
     /// Rehearses a panic of the core, for the test that the process ends with a message.
@@ -216,6 +223,12 @@ impl Turn {
         }
     }
 
+    fn counters(&self) -> Counters {
+        let mut counters = self.core.counters();
+        counters.dropped += self.intake.dropped();
+        counters
+    }
+
     fn timeout(&self) -> EpollTimeout {
         let due = self.core.wake().into_iter().chain(self.listen_again).min();
         let Some(due) = due else { return EpollTimeout::NONE };
@@ -309,7 +322,14 @@ impl Turn {
                     self.core.operation(Op::Stop, fx);
                 }
                 Op::Panic => panic!("rehearsed"),
-                op => self.core.operation(op, fx),
+                op @ (Op::Publish { .. }
+                | Op::Subscribe { .. }
+                | Op::Unsubscribe { .. }
+                | Op::Acknowledge { .. }
+                | Op::Released { .. }
+                | Op::Stored { .. }
+                | Op::Verified { .. }) => self.core.operation(op, fx),
+                Op::Count { reply } => drop(reply.send(self.counters())),
             }
         }
         if operations.capacity() <= 1024 {

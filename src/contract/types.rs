@@ -48,6 +48,7 @@ impl Type {
 pub static TYPES: &[Type] = &[
     Type::of::<bridge::Metric>("bridge.Metric"),
     Type::of::<bridge::State>("bridge.State"),
+    Type::of::<broker::Metric>("broker.Metric"),
     Type::of::<broker::Presence>("broker.Presence"),
     Type::of::<broker::Refused>("broker.Refused"),
     Type::of::<command::message::Task>("command.Task"),

@@ -29,6 +29,7 @@ use crate::config::{self, Config, Loaded, Severity, Sources};
 use crate::linux::reboot::Hand;
 use crate::service::{Health, Restart, Spec, Stamper, Supervisor, World};
 use crate::storage::{Batch, Store, Table, Window};
+use crate::topic::Root;
 use crate::{bridge, bus, command, contract, linux, stats, system};
 
 /// How `maestro run` was called.
@@ -141,6 +142,8 @@ impl Daemon {
         let desk = start(desk.run(desk_stop.clone()));
         let storage = watch_storage(self.store.clone(), supervisor.health("storage"));
         let storage = start(storage);
+        let root = self.loaded.config.root.clone();
+        let figures = start(tell_figures(broker.handle(), root, stamper.clone()));
         for spec in self.specs(&broker.handle()) {
             supervisor.start(spec, &stop);
         }
@@ -156,6 +159,7 @@ impl Daemon {
         desk_stop.cancel(); // what the subsystems said last is recorded
         let _ = desk.await;
         storage.abort();
+        figures.abort();
         drop(introduction);
         broker.stop();
         self.store.shutdown();
@@ -261,6 +265,28 @@ async fn watch_storage(store: Store, health: Health) {
         if status.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// `metric/broker`, each minute.
+async fn tell_figures(broker: Handle, root: Root, stamper: Stamper) {
+    let link = broker.attach("figures");
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minutes.tick().await;
+        let Some(counters) = broker.counters().await else { return };
+        let metric = broker::notice::Metric {
+            clients: counters.clients,
+            sessions: counters.sessions,
+            retained: counters.retained,
+            published: counters.published,
+            delivered: counters.delivered,
+            dropped: counters.dropped,
+            refused: counters.refused,
+            stamp: stamper.stamp(),
+        };
+        let payload = serde_json::to_vec(&metric).unwrap_or_default();
+        link.sender().post(Message::new(root.join("metric/broker"), payload));
     }
 }
 

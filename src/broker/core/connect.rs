@@ -22,6 +22,13 @@ const RESERVED: &str = "maestro:";
 /// Longest client id, bytes: it becomes part of topics and rows.
 const LONGEST_CLIENT_ID: usize = 256;
 
+/// The session a connection came to, and whether it had been there.
+#[derive(Clone, Copy)]
+struct Entered {
+    session: Key,
+    present: bool,
+}
+
 /// Why nobody is let in.
 struct Unwelcome {
     reason: Reason,
@@ -134,7 +141,6 @@ impl Core {
     }
 
     fn refuse_connect(&mut self, key: Key, client: &str, unwelcome: &Unwelcome, fx: &mut Effects) {
-        self.counters.refused += 1;
         let Some(connection) = self.connections.get(key) else { return };
         let refused = notice::Refused {
             code: unwelcome.code.to_string(),
@@ -155,12 +161,14 @@ impl Core {
 
     /// A first packet that is no CONNECT, or a bad one (§3.1.4): answered only when it says what it is.
     pub(super) fn malformed_greeting(&mut self, key: Key, malformed: Malformed, fx: &mut Effects) {
-        let version = match malformed {
-            Malformed::OlderProtocol => Some(Version::V311),
-            Malformed::NewerProtocol => Some(Version::V5),
-            Malformed::ClientIdentifierEmpty => Some(Version::V311),
-            _ => None, // not even MQTT, or a lie about it: closed without a word
-        };
+        // Anything else is not even MQTT, or a lie about it: closed without a word.
+        let answered = [
+            (Malformed::OlderProtocol, Version::V311),
+            (Malformed::NewerProtocol, Version::V5),
+            (Malformed::ClientIdentifierEmpty, Version::V311),
+        ];
+        let version =
+            answered.iter().find(|(rule, _)| *rule == malformed).map(|(_, version)| *version);
         if let (Some(version), Some(connection)) = (version, self.connections.get_mut(key)) {
             connection.version = version;
             let reason = malformed.reason();
@@ -189,20 +197,20 @@ impl Core {
         if let Some(&old) = self.clients.get(&client) {
             self.take_over(old, connect.clean_start, fx);
         }
-        let (session_key, present) = match self.clients.get(&client) {
-            Some(&session) => (session, true),
+        let at = match self.clients.get(&client) {
+            Some(&session) => Entered { session, present: true },
             None => {
                 let session =
                     Session::new(client.clone(), principal.clone(), self.setting.limits.queue);
                 let session = self.sessions.insert(session);
                 self.clients.insert(client.clone(), session);
-                (session, false)
+                Entered { session, present: false }
             }
         };
         let expiry_s = self.session_expiry(connect);
         let will = self.will(fx.now, connect, &principal);
         let window = connect.properties.receive_maximum().unwrap_or(u16::MAX);
-        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let Some(session) = self.sessions.get_mut(at.session) else { return };
         session.principal = principal;
         session.peer = Peer::Wire(key);
         session.expiry_s = expiry_s;
@@ -214,10 +222,10 @@ impl Core {
             session.row = Some(self.next_row);
             self.next_row += 1;
         }
-        self.store_session(session_key, fx);
-        self.welcome_in(key, session_key, connect, fx, present);
-        self.announce(key, session_key, fx);
-        self.pump(session_key, fx);
+        self.store_session(at.session, fx);
+        self.acknowledge_connect(key, at, connect, fx);
+        self.announce(key, at.session, fx);
+        self.pump(at.session, fx);
     }
 
     /// §3.1.2.11.2, and CleanSession of 3.1.1.
@@ -250,16 +258,15 @@ impl Core {
         })
     }
 
-    fn welcome_in(
+    fn acknowledge_connect(
         &mut self,
         key: Key,
-        session: Key,
+        at: Entered,
         connect: &Connect<'_>,
         fx: &mut Effects,
-        session_present: bool,
     ) {
         let limits = &self.setting.limits;
-        let Some(open) = self.sessions.get(session) else { return };
+        let Some(open) = self.sessions.get(at.session) else { return };
         let mut properties = PropertyBuffer::new();
         properties
             .receive_maximum(limits.receive_maximum)
@@ -272,7 +279,7 @@ impl Core {
         }
         let released: Vec<_> = open.released().collect();
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.state = State::Open(session);
+        connection.state = State::Open(at.session);
         connection.id_is_chosen = !connect.client_id.is_empty();
         let patience = Duration::from_millis(1500) * u32::from(connect.keep_alive_s);
         if !patience.is_zero() {
@@ -280,7 +287,7 @@ impl Core {
             self.timers.push(Reverse((fx.now.at + patience, Timer::Alive(key))));
         }
         let properties = properties.as_properties();
-        let ack = ConnAck { session_present, reason: Reason::Success, properties };
+        let ack = ConnAck { session_present: at.present, reason: Reason::Success, properties };
         self.send(key, &Packet::ConnAck(ack), fx);
         for packet_id in released {
             self.send(key, &Packet::PubRel(Ack::success(packet_id)), fx);

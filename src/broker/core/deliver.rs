@@ -167,6 +167,15 @@ impl Core {
         let mut expired = Vec::new();
         while let Some(session) = self.sessions.get_mut(key) {
             let Some(first) = session.queue.first() else { break };
+            // Judged again: it may have waited for a client that has another role now.
+            let message = &first.message;
+            let audience = message.audience.as_deref();
+            if session.peer != Peer::Away
+                && !self.setting.acl.may_read(&session.principal, &message.topic, audience)
+            {
+                expired.extend(session.queue.pop().map(|waiting| waiting.seq));
+                continue;
+            }
             let open = first.qos == Qos::AtMostOnce && session.peer != Peer::Link
                 || session.may_fly(first.seq);
             match session.peer {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::connection::State;
 use super::{Core, Effects, Timer, Waiter};
 use crate::broker::acl;
-use crate::broker::message::{Incoming, Now};
+use crate::broker::message::Incoming;
 use crate::broker::session::{Peer, Will};
 use crate::broker::slots::Key;
 use crate::broker::wire::{Disconnect, Reason};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::publish::Taken;
 use super::{Core, Effects, Waiter};
 use crate::broker::intake::{LinkId, Reply};
-use crate::broker::message::{Incoming, Now};
+use crate::broker::message::Incoming;
 use crate::broker::principal::Principal;
 use crate::broker::session::{Options, Peer, Session};
 use crate::broker::tree::Subscriber;

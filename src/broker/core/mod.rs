@@ -21,6 +21,7 @@
 //! | `subscribe` | filters |
 //! | `link` | the same for the links of this process |
 //! | `leave` | the end of connections and sessions, wills |
+//! | `tell` | the broker's own words: refusals, presence |
 //! | `restore` | sessions, queues and retained messages on disk |
 
 mod connect;
@@ -32,6 +33,7 @@ mod link;
 mod publish;
 mod restore;
 mod subscribe;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -40,10 +42,10 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(crate) use effects::Effects;
+pub(super) use effects::Effects;
 use effects::Hold;
 
-pub(crate) use connection::Origin;
+pub(super) use connection::Origin;
 use connection::{Connection, Crowd, State};
 
 use super::acl::Acl;
@@ -123,17 +125,23 @@ enum Timer {
     Retained,
 }
 
-/// Counts since the start.
+/// Counts since the start, and what is there now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
+pub struct Counters {
     /// PUBLISH packets taken from clients and links.
-    pub(crate) published: u64,
+    pub published: u64,
     /// Messages sent to clients and links.
-    pub(crate) delivered: u64,
+    pub delivered: u64,
     /// Messages that found no room in a queue or a slow connection's buffer, or expired there.
-    pub(crate) dropped: u64,
+    pub dropped: u64,
     /// Publishes, subscriptions and connections refused.
-    pub(crate) refused: u64,
+    pub refused: u64,
+    /// Network connections now.
+    pub clients: u64,
+    /// Sessions now, links included.
+    pub sessions: u64,
+    /// Retained messages now.
+    pub retained: u64,
 }
 
 impl Core {
@@ -292,7 +300,7 @@ impl Core {
             Op::Stored { ticket, result } => self.stored(ticket, &result, fx),
             Op::Verified { connection, password } => self.verified(connection, password, fx),
             Op::Stop => self.stop(fx),
-            Op::Panic => {} // the loop's
+            Op::Count { .. } | Op::Panic => {} // the loop's
         }
     }
 
@@ -316,8 +324,14 @@ impl Core {
         }
     }
 
+    /// What it has done, and how much it holds now.
     pub(crate) fn counters(&self) -> Counters {
-        self.counters
+        Counters {
+            clients: self.connections.len() as u64,
+            sessions: self.sessions.len() as u64,
+            retained: self.retained.len() as u64,
+            ..self.counters
+        }
     }
 
     /// The session a link is attached to.

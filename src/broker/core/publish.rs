@@ -8,7 +8,6 @@ use super::{Core, Effects, Held, Waiter};
 use crate::broker::acl::{self, Denied};
 use crate::broker::intake::Ticket;
 use crate::broker::message::{self, Incoming, Message, Now};
-use crate::broker::notice;
 use crate::broker::principal::Principal;
 use crate::broker::slots::Key;
 use crate::broker::wire::{Ack, Packet, Properties, PropertyBuffer, Publish, Reason};
@@ -153,11 +152,11 @@ impl Core {
                 self.settle(ticket, Ok(()), fx);
             }
             Err(error) => {
-                self.counters.refused += 1;
                 if let Some(session) = held.publisher.and_then(|key| self.sessions.get(key)) {
                     let (client, from) = (session.client.clone(), session.principal.clone());
-                    let topic = held.message.topic.clone();
-                    self.tell((&client, &from), &topic, &error.code, &error.message, fx);
+                    let code = contract_code(&error.code);
+                    let denied = Denied { code, message: error.message.clone() };
+                    self.tell_denied((&client, &from), &held.message.topic, &denied, fx);
                 }
                 let reason = reason_of(&error.code);
                 self.settle(ticket, Err((reason, error.code, error.message)), fx);
@@ -309,93 +308,6 @@ impl Core {
         let window = if incoming.qos == Qos::AtMostOnce { Window::Lazy } else { window };
         fx.writes(window).writes.push((Table::Retained, incoming.topic.as_bytes().to_vec(), row));
         window != Window::Lazy
-    }
-
-    /// Tells a refusal to its author and to operators.
-    pub(super) fn tell_denied(
-        &mut self,
-        whose: (&Arc<str>, &Arc<Principal>),
-        topic: &str,
-        denied: &Denied,
-        fx: &mut Effects,
-    ) {
-        self.counters.refused += 1;
-        self.tell(whose, topic, denied.code, &denied.message, fx);
-    }
-
-    pub(super) fn tell(
-        &mut self,
-        (client, from): (&Arc<str>, &Arc<Principal>),
-        topic: &str,
-        code: &str,
-        message: &str,
-        fx: &mut Effects,
-    ) {
-        let refused = notice::Refused {
-            code: code.to_string(),
-            message: message.to_string(),
-            topic: Some(topic.to_string()),
-            principal: from.name.clone(),
-            stamp: self.setting.stamper.stamp(),
-        };
-        self.tell_refused(client, &refused, Some(from), fx);
-    }
-
-    pub(super) fn tell_refused(
-        &mut self,
-        client: &str,
-        refused: &notice::Refused,
-        author: Option<&Arc<Principal>>,
-        fx: &mut Effects,
-    ) {
-        if !self.telling.allows(fx.now.at, client, self.setting.limits.told_per_second) {
-            return;
-        }
-        let object = crate::topic::encode(client);
-        let topic = self.setting.root.join(&format!("event/broker/{object}/refused"));
-        let payload = serde_json::to_vec(refused).unwrap_or_default();
-        let audience = author.map(|author| author.name.as_str().into());
-        self.say(topic, payload, (Qos::AtLeastOnce, false), audience, fx);
-    }
-
-    pub(super) fn tell_presence(
-        &mut self,
-        client: &str,
-        presence: Option<&notice::Presence>,
-        fx: &mut Effects,
-    ) {
-        let object = crate::topic::encode(client);
-        let topic = self.setting.root.join(&format!("client/{object}"));
-        let payload = match presence {
-            Some(presence) => serde_json::to_vec(presence).unwrap_or_default(),
-            None if self.retained.has(&topic) => Vec::new(),
-            None => return,
-        };
-        self.say(topic, payload, (Qos::AtLeastOnce, true), None, fx);
-    }
-
-    /// The broker's own word; what of it is retained stays in RAM.
-    fn say(
-        &mut self,
-        topic: String,
-        payload: Vec<u8>,
-        (qos, retain): (Qos, bool),
-        audience: Option<Arc<str>>,
-        fx: &mut Effects,
-    ) {
-        let message = Arc::new(Message {
-            topic: topic.into(),
-            payload: payload.into(),
-            qos,
-            properties: Box::default(),
-            expires: None,
-            from: self.own_name.clone(),
-            audience,
-        });
-        if retain {
-            self.retained.keep(message.clone());
-        }
-        self.fan_out(&Incoming::of(&message, retain), None, Window::Background, fx);
     }
 }
 

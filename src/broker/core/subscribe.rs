@@ -2,7 +2,6 @@
 
 use super::{Core, Effects};
 use crate::broker::acl::Denied;
-use crate::broker::message::Now;
 use crate::broker::session::Options;
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;

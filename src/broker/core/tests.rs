@@ -368,12 +368,12 @@ fn sessions_queues_and_retained_messages_outlive_the_process() {
     let mut world = World::with(limits(), &store);
     let (reader, present) = world.lasting(1, "reader");
     assert!(present);
-    let payloads: Vec<_> = world
+    let payloads: Vec<(String, bool)> = world
         .got(reader)
         .into_iter()
-        .filter_map(|got| match got {
-            Got::Publish { payload, dup, .. } => Some((payload, dup)),
-            _ => None,
+        .filter_map(|got| {
+            let Got::Publish { payload, dup, .. } = got else { return None };
+            Some((payload, dup))
         })
         .collect();
     assert_eq!(payloads, [("one".to_string(), true), ("two".to_string(), true)]);
