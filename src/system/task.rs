@@ -15,6 +15,9 @@ use crate::linux::{boot, machine, meminfo};
 use crate::service::{BoxError, Scope, rfc3339};
 use crate::topic::Topic;
 
+/// What the broker has is then on its way to the cloud, too.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 /// Answers until the daemon, or the box, goes down.
 pub(super) async fn run(mut scope: Scope, hand: Hand) -> Result<(), BoxError> {
     let machine = machine::look();
@@ -117,6 +120,7 @@ async fn end(scope: &Scope, hand: &Hand, pending: Pending) -> Option<Answer> {
         return None;
     }
     tell(scope, end, event).await;
+    tokio::time::sleep(LAST_WORDS).await;
     tracing::warn!(end = power::name(end), "the box goes down by command");
     match hand.end(end) {
         Ok(()) => Some(answer),

@@ -24,6 +24,14 @@ fn asking(daemon: &Daemon) -> Client {
     client
 }
 
+/// The record of a command once it has ended; what is retained may be its beginning.
+fn end_of(client: &mut Client, id: &str) -> Value {
+    let topic = format!("maestro/task/{id}");
+    client.subscribe(&topic, 1);
+    let over = |task: &Value| !matches!(task["state"].as_str(), Some("accepted" | "running"));
+    client.wait_for(PATIENCE, |m| m.topic == topic && over(&m.json())).json()
+}
+
 /// What the recorder wrote in place of ending the box.
 fn ends(daemon: &Daemon) -> String {
     std::fs::read_to_string(daemon.dir().join("ends")).unwrap_or_default()
@@ -48,7 +56,10 @@ fn facts_are_retained_without_what_counts_and_answered_with_it() {
     let daemon = Daemon::start();
     let mut client = asking(&daemon);
     client.subscribe("maestro/state/system/facts", 1);
-    let state = client.on("maestro/state/system/facts");
+    client.on("maestro/state/system/facts");
+    let mut later = daemon.client("later");
+    later.subscribe("maestro/state/system/facts", 1);
+    let state = later.on("maestro/state/system/facts");
     assert!(state.retain);
     let state = state.json();
     assert!(state["memory_bytes"].as_u64() > Some(1 << 20), "{state}");
@@ -85,8 +96,7 @@ fn a_reboot_is_told_recorded_and_answered_by_the_next_boot() {
     std::fs::write(daemon.dir().join("boot_id"), SECOND_BOOT).expect("another boot id");
     daemon.start_again();
     let mut client = daemon.client("me");
-    client.subscribe("maestro/task/r-1", 1);
-    let task = client.on("maestro/task/r-1").json();
+    let task = end_of(&mut client, "r-1");
     assert_eq!(task["state"], "succeeded", "{task}");
     assert_eq!(task["result"]["boot_before"], "11111111", "{task}");
     assert_eq!(task["result"]["boot_after"], "22222222", "{task}");
@@ -103,8 +113,7 @@ fn a_reboot_that_did_not_happen_is_interrupted_and_not_done_again() {
     daemon.kill();
     daemon.start_again();
     let mut client = asking(&daemon);
-    client.subscribe("maestro/task/s-1", 1);
-    let task = client.on("maestro/task/s-1").json();
+    let task = end_of(&mut client, "s-1");
     assert_eq!(task["state"], "interrupted", "{task}");
     let again = ask(&mut client, "shutdown", r#"{"reason":"maintenance","id":"s-1"}"#);
     assert_eq!((&again["state"], &again["duplicate"]), (&"interrupted".into(), &true.into()));
