@@ -21,6 +21,8 @@ mod properties;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]
+mod rumqttc;
+#[cfg(test)]
 mod topics;
 #[cfg(test)]
 mod valid;

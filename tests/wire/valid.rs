@@ -303,7 +303,7 @@ fn others() -> Vec<Row> {
         (V311, "D0", Packet::PingResp),
         (V5, "D0", Packet::PingResp),
         (V311, "E0", end(Reason::Success, NONE)),
-        (V5, "E0", end(Reason::Success, NONE)),
+        (V5, "E0 00 []", end(Reason::Success, NONE)),
         (V5, "E0 8E []", end(Reason::SessionTakenOver, NONE)),
         (V5, "E0 04 []", end(Reason::DisconnectWithWill, NONE)),
         (
@@ -400,8 +400,8 @@ fn shorter_forms_that_the_standard_allows_are_read() {
     assert_eq!(brief(V5, "70 0001 92"), packet("70 0001 92 []"));
     // 5.0 §3.14.2.2.1: with a remaining length below 2 there are none.
     assert_eq!(brief(V5, "E0 8E"), packet("E0 8E []"));
-    assert_eq!(brief(V5, "E0 00"), packet("E0"));
-    assert_eq!(brief(V5, "E0 00 []"), packet("E0"));
+    assert_eq!(brief(V5, "E0 00"), packet("E0 00 []"));
+    assert_eq!(brief(V5, "E0"), packet("E0 00 []"));
 }
 
 #[test]

@@ -27,10 +27,9 @@ impl<'a> Disconnect<'a> {
         Ok(disconnect)
     }
 
-    /// With a reason there are always properties, if none: `rumqttc` misreads the shorter form.
+    /// Never shortened: `rumqttc` misreads a DISCONNECT without properties and refuses an empty one.
     pub(super) fn encode(&self, version: Version, out: &mut impl Sink) {
-        let brief = self.reason == Reason::Success && self.properties.is_empty();
-        if version == Version::V5 && !brief {
+        if version == Version::V5 {
             out.byte(self.reason as u8);
             out.properties(self.properties);
         }
