@@ -21,7 +21,7 @@ mod open;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::json;
 
@@ -43,6 +43,9 @@ const OPEN_PER_PRINCIPAL: usize = 64;
 const ASKERS: usize = 8;
 const HOUSEKEEPING_MS: i64 = 60 * 60 * 1000;
 const LONGEST_STEP: usize = 200;
+const MINUTE_MS: i64 = 60 * 1000;
+/// Tasks of the last minute that are shown again at the start, at most.
+const SHOWN_AGAIN: usize = 100;
 /// 2020: before it, the clock was not set.
 const CLOCK_SET_MS: i64 = 1_577_836_800_000;
 
@@ -75,6 +78,7 @@ impl Ledger {
         };
         let mut fx = Vec::new();
         let mut left_open = Vec::new();
+        let mut latest: VecDeque<Record> = VecDeque::new();
         for (number, record) in rows {
             ledger.next = ledger.next.max(number + 1);
             let Some(record) = record else {
@@ -90,10 +94,14 @@ impl Ledger {
                 ended_ms: record.ended_ms.map(ago),
             };
             fx.extend(ledger.history.add(number, known).map(|number| Effect::Forget { number }));
-            if !record.state.is_end() {
+            if record.state.is_end() {
+                latest.truncate(SHOWN_AGAIN - 1);
+                latest.push_front(record);
+            } else {
                 left_open.push((number, record));
             }
         }
+        fx.extend(shown_again(&latest));
         for (number, record) in left_open {
             ledger.resolve(now, number, record, &mut fx);
         }
@@ -417,6 +425,14 @@ impl Ledger {
         fx.push(Effect::Show { task: open.task() });
         fx
     }
+}
+
+/// The retained `task/<id>` of the last minute may have been in RAM only when the daemon was killed.
+fn shown_again(latest: &VecDeque<Record>) -> impl Iterator<Item = Effect> {
+    let newest = latest.iter().filter_map(|record| record.ended_ms).max().unwrap_or(0);
+    let recent = move |record: &&Record| record.ended_ms.is_some_and(|ms| newest - ms < MINUTE_MS);
+    let shown = latest.iter().rev().filter(recent);
+    shown.map(|record| Effect::Show { task: record.task(Stamp::default()) })
 }
 
 /// How old a record of this time is. A box without a clock of its own lives in 1970 until it is told the

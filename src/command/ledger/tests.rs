@@ -331,9 +331,27 @@ fn a_clock_that_was_not_set_makes_no_record_old() {
         row.ended_ms = Some(ended_ms);
         let rows = std::iter::once((1, Some(row.clone())));
         let (_, fx) = Ledger::restore(at(0), "boot-1", rows);
-        let forgotten: &[&str] = if known { &[] } else { &["forget 1"] };
+        let shown = ["show Succeeded", "forget 1"];
+        let forgotten = if known { &shown[..1] } else { &shown };
         assert_eq!(words(&fx), forgotten, "{ended_ms}");
     }
+}
+
+#[test]
+fn what_ended_in_the_minute_before_a_kill_is_shown_again() {
+    let mut ledger = ledger();
+    let row = record(&ledger.receive(at(0), command(&CHANGE, 1, "a", "x")));
+    let ended = |number, ended_ms| {
+        let state = TaskState::Succeeded;
+        let id = number.to_string();
+        (number, Some(Record { state, id, ended_ms: Some(CALENDAR_MS + ended_ms), ..row.clone() }))
+    };
+    let rows = [ended(1, 0), ended(2, 1), ended(3, 60_000)];
+    let (_, fx) = Ledger::restore(at(90_000), "boot-1", rows.into_iter());
+    let shown = |effect: &Effect| {
+        if let Effect::Show { task } = effect { Some(task.id.clone()) } else { None }
+    };
+    assert_eq!(fx.iter().filter_map(shown).collect::<Vec<_>>(), ["2", "3"]);
 }
 
 mod any_order {
