@@ -9,6 +9,7 @@ mod support;
 
 mod bridge;
 mod client;
+mod commands;
 mod harness;
 mod stats;
 mod system;
