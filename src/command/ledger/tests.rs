@@ -341,7 +341,7 @@ fn a_clock_that_was_not_set_makes_no_record_old() {
 fn what_ended_in_the_minute_before_a_kill_is_shown_again() {
     let mut ledger = ledger();
     let row = record(&ledger.receive(at(0), command(&CHANGE, 1, "a", "x")));
-    let ended = |number, ended_ms| {
+    let ended = |number: Number, ended_ms| {
         let state = TaskState::Succeeded;
         let id = number.to_string();
         (number, Some(Record { state, id, ended_ms: Some(CALENDAR_MS + ended_ms), ..row.clone() }))
