@@ -11,7 +11,7 @@
 
 use super::config::{self, Direction, Keep};
 use crate::bus::{Message, Qos};
-use crate::contract::{self, Bridged, KINDS, Kind};
+use crate::contract::{self, Bridged, KINDS, Kind, Role};
 use crate::topic::{self, Root};
 
 /// Who the box is at the cloud, and what it is called at home.
@@ -36,6 +36,8 @@ pub struct Rules {
     base: String,
     principal: String,
     root: Root,
+    /// `bridge/<name>/reply`: what is published below it goes to the response topic that follows.
+    answers: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +107,7 @@ impl Rules {
             base: join(names.prefix, names.gateway),
             principal: names.principal.to_string(),
             root: names.root.clone(),
+            answers: None,
         };
         for rule in &config.rules {
             rules.add(rule, names.root);
@@ -112,7 +115,20 @@ impl Rules {
         if config.defaults {
             rules.add_defaults(names);
         }
+        if config.role >= Role::App {
+            rules.add_answers(&config.name);
+        }
         rules
+    }
+
+    /// An answer for a response topic of the cloud waits on a topic of the apps, so that the bridge,
+    /// as whoever asks, may name it. Only the desk's answers to this bridge go on from there.
+    fn add_answers(&mut self, name: &str) {
+        let stem = format!("bridge/{}/reply", topic::encode(name));
+        let local = Filter::new(format!("{stem}/#"));
+        let remote = Filter::new("#".into());
+        self.out.push(Rule { local, remote, keep: Keep::Queue, qos: None, reach: Reach::Own });
+        self.answers = Some(stem);
     }
 
     fn add(&mut self, rule: &config::Rule, root: &Root) {
@@ -213,6 +229,14 @@ impl Rules {
         let desired = self.root.tail(&topic).and_then(Kind::of_tail) == Some(Kind::Desired);
         let keep = if desired { Keep::Latest } else { rule.keep };
         Some(Inward { topic, keep })
+    }
+
+    /// The response topic on the box that stands for one of the cloud; none where an answer would
+    /// come back as a command.
+    pub fn answer_to(&self, response_topic: &str) -> Option<String> {
+        let comes_back = self.inward.iter().any(|rule| rule.remote.matches(response_topic));
+        let stem = self.answers.as_deref().filter(|_| !comes_back)?;
+        Some(format!("{stem}/{response_topic}"))
     }
 
     /// Whether the contract has an entry for the topic which says so.
@@ -325,6 +349,22 @@ mod tests {
         assert_eq!(rules.outward(&reply), None);
         reply.audience = Some("bridge:cloud".into());
         assert_eq!(rules.outward(&reply).unwrap().topic, "gw/GW1/reply/system/ping");
+    }
+
+    #[test]
+    fn the_desk_s_answer_to_a_response_topic_finds_the_cloud_s_topic_and_nobody_else_s_does() {
+        let rules = rules(&config::Config::default());
+        let local = rules.answer_to("ops/alice/1").unwrap();
+        assert_eq!(local, "bridge/cloud/reply/ops/alice/1");
+        let mut answer = Message::new(local, "{}").at_least_once();
+        assert_eq!(rules.outward(&answer), None);
+        answer.audience = Some("bridge:cloud".into());
+        assert_eq!(rules.outward(&answer).unwrap().topic, "ops/alice/1");
+        assert_eq!(rules.answer_to("gw/GW1/cmd/system/reboot"), None);
+        let observer = config::Config { role: Role::Observer, ..config::Config::default() };
+        let root = Root::default();
+        let names = Names { root: &root, prefix: "gw", gateway: "GW1", principal: "bridge:cloud" };
+        assert_eq!(Rules::new(&observer, names).answer_to("ops/alice/1"), None);
     }
 
     #[test]

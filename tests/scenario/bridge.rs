@@ -75,6 +75,16 @@ fn main_job(daemon: &Daemon, cloud: impl Fn(&str) -> Client) {
     let reply = operator.on("gw/GW-TEST/reply/system/ping").json();
     assert_eq!((&reply["state"], &reply["id"]), (&"succeeded".into(), &"from-far-away".into()));
 
+    operator.subscribe("ops/alice", 1);
+    let properties = PublishProperties {
+        response_topic: Some("ops/alice".into()),
+        correlation_data: Some("7".into()),
+        ..PublishProperties::default()
+    };
+    operator.publish_with("gw/GW-TEST/cmd/system/ping", b"", false, properties);
+    let answer = operator.on("ops/alice");
+    assert_eq!(answer.properties.correlation_data.as_deref(), Some(&b"7"[..]));
+
     // What is retained there was sent as retained: a client that comes later sees it.
     let mut later = cloud("later");
     later.subscribe("gw/GW-TEST/state/system/#", 1);
@@ -269,6 +279,28 @@ fn danger_from_the_cloud_needs_a_signature_or_the_bridge_s_word_and_always_a_dat
     operator.publish_with("gw/GW-TEST/cmd/system/ping", b"", true, PublishProperties::default());
     let event = local.wait_for(PATIENCE, |m| m.text().contains("command.retained"));
     assert!(event.topic.contains("bridge"), "{}", event.topic);
+}
+
+#[test]
+fn danger_that_the_bridge_lifts_is_carried_out_once_and_answered() {
+    let cloud = Mosquitto::tls();
+    let config = tls_bridge(&cloud, "unsigned: [system/*]");
+    let daemon = Daemon::build().config(&config).start();
+    let mut operator = cloud.client("operator");
+    operator.subscribe("gw/GW-TEST/#", 1);
+    says(&mut operator, "gw/GW-TEST/availability", "online", PATIENCE);
+    let command = r#"{"id":"once","expires":"60s"}"#;
+    operator.publish("gw/GW-TEST/cmd/system/reboot", command);
+    let task = operator.wait_for(PATIENCE, |m| m.topic == "gw/GW-TEST/task/once").json();
+    assert_eq!(task["from"], "bridge:cloud", "{task}");
+    let ends = daemon.dir().join("ends");
+    until("the recorder to be asked", PATIENCE, || std::fs::read_to_string(&ends).ok());
+    operator.publish("gw/GW-TEST/cmd/system/reboot", command);
+    // Commands keep their order: when this one is answered, the other one was looked at.
+    operator.publish("gw/GW-TEST/cmd/system/ping", "");
+    operator.on("gw/GW-TEST/reply/system/ping");
+    let recorded = std::fs::read_to_string(&ends).expect("the recorder's file");
+    assert_eq!(recorded.lines().count(), 1, "{recorded}");
 }
 
 #[test]

@@ -355,7 +355,7 @@ impl Machine {
             // What is retained on the box is decided here, but a retained command stays one: our
             // broker refuses it, and tells.
             retain: message.retain || inward.keep == Keep::Latest,
-            response_topic: None, // a topic of the cloud; see reply/#
+            response_topic: message.response_topic.and_then(|topic| self.rules.answer_to(&topic)),
             ..message
         };
         out.push(Effect::Publish(self.connection, packet_id, message));

@@ -224,7 +224,8 @@ fn a_command_is_acknowledged_to_the_cloud_when_our_broker_has_it_and_refused_wit
     let effects = hear(&mut machine, at(1), command("gw/GW1/cmd/system/ping"));
     let [Effect::Publish(1, Some(_), message)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(message.topic, "maestro/cmd/system/ping");
-    assert_eq!((message.retain, &message.response_topic), (false, &None));
+    assert_eq!(message.response_topic.as_deref(), Some("bridge/cloud/reply/x"));
+    assert!(!message.retain);
     let effects = input(&mut machine, at(2), Input::Told(1, Some(id(9)), Ok(())));
     assert_eq!(effects, [Effect::Send(Outgoing::PubAck(id(9), Verdict::Taken))]);
 
