@@ -97,8 +97,11 @@ impl Intake {
 
     /// Takes everything out, and lets the bell ring again.
     pub(crate) fn take(&self, into: &mut VecDeque<Op>) {
-        if self.rung.swap(false, Ordering::AcqRel) {
+        // In this order: a push after the read and before the swap does not ring, and is taken below.
+        // The other way round its ring would be read away, and no later push would ring again.
+        if self.rung.load(Ordering::Acquire) {
             let _ = self.bell.read(); // empty means nobody rang
+            self.rung.swap(false, Ordering::AcqRel);
         }
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *queue, into);
@@ -112,5 +115,38 @@ impl Intake {
     /// What the loop waits on.
     pub(crate) fn bell(&self) -> &EventFd {
         &self.bell
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn no_operation_waits_unheard_however_pushes_and_turns_meet() {
+        const EACH: usize = 50_000;
+        let intake = Intake::new().unwrap();
+        let pushers: Vec<_> = (0..2)
+            .map(|_| {
+                let intake = intake.clone();
+                std::thread::spawn(move || {
+                    (0..EACH).for_each(|_| {
+                        intake.push(Op::Stop);
+                        std::thread::yield_now();
+                    })
+                })
+            })
+            .collect();
+        let (mut taken, mut operations) = (0, VecDeque::new());
+        while taken < 2 * EACH {
+            let mut bell = [PollFd::new(intake.bell().as_fd(), PollFlags::POLLIN)];
+            let rang = poll(&mut bell, PollTimeout::from(5000u16)).unwrap();
+            assert_eq!(rang, 1, "{taken} taken, the others wait unheard");
+            intake.take(&mut operations);
+            taken += operations.drain(..).count();
+        }
+        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
     }
 }
