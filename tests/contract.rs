@@ -252,7 +252,7 @@ fn as_filter(pattern: &str) -> String {
 #[test]
 fn the_documents_are_complete_and_every_reference_in_them_leads_somewhere() {
     let root = Root::new("gw/GW1");
-    let document = api::asyncapi(&root);
+    let document = document(&root);
     for key in ["asyncapi", "info", "channels", "operations", "components"] {
         assert!(document.get(key).is_some(), "{key}");
     }
@@ -261,12 +261,30 @@ fn the_documents_are_complete_and_every_reference_in_them_leads_somewhere() {
     let mut problems = Vec::new();
     follow(&document, &document, &mut problems);
     fail_with(&problems);
-    let topics: BTreeSet<String> =
-        api::documents(&root).into_iter().map(|(topic, _)| topic).collect();
+    let topics: BTreeSet<String> = api::documents(&root).map(|(topic, _)| topic).collect();
     assert_eq!(topics.len(), TYPES.len() + 2);
     for (topic, bytes) in api::documents(&root) {
         contract_check::check(&topic, &bytes).unwrap_or_else(|e| panic!("{topic}: {e}"));
     }
+}
+
+fn document(root: &Root) -> Value {
+    serde_json::from_str(&api::asyncapi(root)).expect("the document is JSON")
+}
+
+#[test]
+fn two_types_of_one_rust_name_are_the_same_type() {
+    let mut held = std::collections::BTreeMap::<String, (Value, &str)>::new();
+    let mut problems = Vec::new();
+    for known in TYPES {
+        for (name, held_schema) in api::schema(known)["$defs"].as_object().into_iter().flatten() {
+            let (first, by) = held.entry(name.clone()).or_insert((held_schema.clone(), known.name));
+            if first != held_schema {
+                problems.push(format!("{by} and {} hold different `{name}`", known.name));
+            }
+        }
+    }
+    fail_with(&problems);
 }
 
 /// Follows every `$ref` of a value.
@@ -312,7 +330,7 @@ fn the_document_is_valid_asyncapi_3() {
     };
     let official: Value = serde_json::from_str(&text).expect("a JSON schema");
     let (schemas, index) = contract_check::compile(&official).expect("a schema that compiles");
-    let mut document = api::asyncapi(&Root::default());
+    let mut document = document(&Root::default());
     if let Err(e) = schemas.validate(&document, index) {
         panic!("{e:#}");
     }

@@ -8,6 +8,9 @@
 //!
 //! Made once at the start, published, and dropped: the broker's retained store has them then.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -15,37 +18,39 @@ use serde_json::{Map, Value, json};
 use super::{Kept, Kind, TYPES, TopicSpec, Type, errors, topics};
 use crate::topic::{Root, Topic};
 
-/// Every document with its topic.
-pub fn documents(root: &Root) -> Vec<(String, Bytes)> {
-    let mut all = vec![
-        (Topic::ApiDocument.to_string(), bytes(&asyncapi(root))),
-        (Topic::ApiErrors.to_string(), bytes(&error_list())),
-    ];
-    all.extend(TYPES.iter().map(|known| {
+/// Every document with its topic, each made when it is asked for.
+pub fn documents(root: &Root) -> impl Iterator<Item = (String, Bytes)> {
+    let whole = std::iter::once_with(|| (Topic::ApiDocument.to_string(), asyncapi(root).into()));
+    let codes =
+        std::iter::once_with(|| (Topic::ApiErrors.to_string(), error_list().to_string().into()));
+    let schemas = TYPES.iter().map(|known| {
         let topic = Topic::ApiSchema { name: known.name.into() };
-        (topic.to_string(), bytes(&schema(known)))
-    }));
-    all
-}
-
-fn bytes(document: &Value) -> Bytes {
-    document.to_string().into()
+        (topic.to_string(), schema(known).to_string().into())
+    });
+    whole.chain(codes).chain(schemas)
 }
 
 /// The JSON Schema of one type, complete in itself.
 pub fn schema(known: &Type) -> Value {
-    let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let schema = (known.schema)(&mut generator);
-    let definitions = generator.take_definitions(true);
+    let (schema, definitions) = schema_in("/$defs", known);
     let mut document = Map::new();
     document.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     document.insert("title".into(), json!(known.name));
-    document.extend(schema.as_object().cloned().unwrap_or_default());
-    document.insert("title".into(), json!(known.name)); // not the Rust type's
+    document.extend(schema);
     if !definitions.is_empty() {
         document.insert("$defs".into(), Value::Object(definitions));
     }
     Value::Object(document)
+}
+
+/// The schema of a type and of what it holds, where the latter stand at `path`.
+fn schema_in(path: &'static str, known: &Type) -> (Map<String, Value>, Map<String, Value>) {
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = path.into());
+    let mut generator = settings.into_generator();
+    let schema = (known.schema)(&mut generator).to_value();
+    let Value::Object(schema) = schema else { return (Map::new(), Map::new()) };
+    (schema, generator.take_definitions(true))
 }
 
 fn error_list() -> Value {
@@ -56,14 +61,12 @@ fn error_list() -> Value {
 }
 
 /// The whole contract below `root`.
-pub fn asyncapi(root: &Root) -> Value {
-    let mut channels = Map::new();
-    let mut operations = Map::new();
-    for spec in topics() {
-        channels.insert(id(spec), channel(root, spec));
-        operations.insert(id(spec), operation(spec));
-    }
-    json!({
+///
+/// Written piece by piece: the tree of it all would take a megabyte that an allocator does not give
+/// back, on boxes that have few.
+pub fn asyncapi(root: &Root) -> String {
+    let mut out = String::with_capacity(96 << 10); // its size, and some
+    let head = json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "maestro",
@@ -75,10 +78,29 @@ pub fn asyncapi(root: &Root) -> Value {
         "servers": {
             "local": { "host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5.0" },
         },
-        "channels": channels,
-        "operations": operations,
-        "components": { "messages": messages(), "schemas": schemas() },
-    })
+    });
+    out.push_str(head.to_string().trim_end_matches('}'));
+    out.push_str("}},");
+    let each = || topics().iter();
+    object(&mut out, "channels", each().map(|spec| (id(spec), channel(root, spec).to_string())));
+    out.push(',');
+    object(&mut out, "operations", each().map(|spec| (id(spec), operation(spec).to_string())));
+    out.push_str(",\"components\":{");
+    object(&mut out, "messages", each().map(|spec| (id(spec), message(spec).to_string())));
+    out.push(',');
+    object(&mut out, "schemas", schemas());
+    out.push_str("}}");
+    out
+}
+
+/// Writes `"name":{..}`.
+fn object(out: &mut String, name: &str, entries: impl Iterator<Item = (String, String)>) {
+    let _ = write!(out, "\"{name}\":{{");
+    for (index, (key, value)) in entries.enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let _ = write!(out, "{comma}{}:{value}", Value::String(key));
+    }
+    out.push('}');
 }
 
 const INTRODUCTION: &str = "Everything the daemon says and takes. `send` is what it publishes, `receive` \
@@ -97,7 +119,7 @@ fn channel(root: &Root, spec: &TopicSpec) -> Value {
     let mut channel = json!({
         "address": address,
         "description": spec.meaning,
-        "messages": { message(spec): { "$ref": format!("#/components/messages/{}", message(spec)) } },
+        "messages": { id(spec): { "$ref": format!("#/components/messages/{}", id(spec)) } },
     });
     let parameters: Map<String, Value> = spec
         .parameters
@@ -144,39 +166,28 @@ fn operation(spec: &TopicSpec) -> Value {
     operation
 }
 
-/// One message per channel, because the examples are the channel's.
-fn message(spec: &TopicSpec) -> String {
-    id(spec)
-}
-
-fn messages() -> Map<String, Value> {
-    let mut all = Map::new();
-    for spec in topics() {
-        let payload = match spec.payload {
-            "any" => json!({}),
-            "text" => json!({ "type": "string" }),
-            "none" => json!({ "type": ["object", "null"], "maxProperties": 5 }), // the reserved keys
-            name => json!({ "$ref": format!("#/components/schemas/{name}") }),
-        };
-        let subject = spec.verb.and_then(|verb| verb.subject);
-        let payload = match subject.filter(|_| spec.kind == Kind::Cmd) {
-            Some(_) => json!({ "anyOf": [payload, { "type": ["string", "number"] }] }),
-            None => payload,
-        };
-        let examples: Vec<Value> =
-            spec.examples.iter().map(|text| json!({ "payload": value(text) })).collect();
-        let content_type = if spec.payload == "text" { "text/plain" } else { "application/json" };
-        all.insert(
-            message(spec),
-            json!({
-                "name": spec.payload,
-                "contentType": content_type,
-                "payload": payload,
-                "examples": examples,
-            }),
-        );
-    }
-    all
+/// What is on a channel; one per channel, because the examples are the channel's.
+fn message(spec: &TopicSpec) -> Value {
+    let payload = match spec.payload {
+        "any" => json!({}),
+        "text" => json!({ "type": "string" }),
+        "none" => json!({ "type": ["object", "null"], "maxProperties": 5 }), // the reserved keys
+        name => json!({ "$ref": format!("#/components/schemas/{name}") }),
+    };
+    let subject = spec.verb.and_then(|verb| verb.subject);
+    let payload = match subject.filter(|_| spec.kind == Kind::Cmd) {
+        Some(_) => json!({ "anyOf": [payload, { "type": ["string", "number"] }] }),
+        None => payload,
+    };
+    let examples: Vec<Value> =
+        spec.examples.iter().map(|text| json!({ "payload": value(text) })).collect();
+    let content_type = if spec.payload == "text" { "text/plain" } else { "application/json" };
+    json!({
+        "name": spec.payload,
+        "contentType": content_type,
+        "payload": payload,
+        "examples": examples,
+    })
 }
 
 /// An example as JSON; a bare word or nothing becomes a string.
@@ -184,15 +195,14 @@ fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!(text))
 }
 
-/// Every type by its name, and what they share by its Rust name.
-fn schemas() -> Map<String, Value> {
-    let settings = SchemaSettings::draft2020_12()
-        .with(|settings| settings.definitions_path = "/components/schemas".into());
-    let mut generator = settings.into_generator();
-    let mut all = Map::new();
-    for known in TYPES {
-        all.insert(known.name.into(), (known.schema)(&mut generator).to_value());
-    }
-    all.extend(generator.take_definitions(true));
-    all
+/// Every type by its name, and after them what they hold by its Rust name.
+fn schemas() -> impl Iterator<Item = (String, String)> {
+    let mut held = BTreeMap::new();
+    let mut types = TYPES.iter();
+    std::iter::from_fn(move || {
+        let Some(known) = types.next() else { return held.pop_first() };
+        let (schema, definitions) = schema_in("/components/schemas", known);
+        held.extend(definitions.into_iter().map(|(name, schema)| (name, schema.to_string())));
+        Some((known.name.into(), Value::Object(schema).to_string()))
+    })
 }
