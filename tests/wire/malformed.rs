@@ -327,9 +327,11 @@ fn malformed_packets_are_refused_with_the_standard_s_reason_and_statement() {
 
 #[test]
 fn every_rule_has_a_packet_that_breaks_it() {
-    // These are broken by who sends a packet, not by its bytes: `direction` and `valid` try them.
+    // These are broken by who sends a packet and when, not by its bytes: `direction`, `valid` and the
+    // broker's core try them.
     let elsewhere = [
         Malformed::ConnectExpected,
+        Malformed::SecondConnect,
         Malformed::NotFromClient,
         Malformed::NotFromServer,
         Malformed::SubscriptionIdentifierFromClient,

@@ -57,7 +57,7 @@ use super::session::Session;
 use super::slots::{Key, Slots};
 use super::tree::{Subscriber, Tree};
 use super::wire::{
-    self, Disconnect, Malformed, Packet, Properties, PropertyBuffer, Reason, Version,
+    self, Disconnect, Malformed, Packet, PacketType, Properties, PropertyBuffer, Reason, Version,
 };
 use crate::service::Stamper;
 use crate::topic::Root;
@@ -257,6 +257,10 @@ impl Core {
             self.connect(key, &connect, frame, fx);
             return Ok(());
         };
+        // Before it is looked into: what is wrong with a CONNECT is no reason for a DISCONNECT.
+        if PacketType::of(frame.header)? == PacketType::Connect {
+            return Err(Malformed::SecondConnect);
+        }
         let packet = wire::decode(connection.version, frame)?;
         packet.from_client()?;
         match packet {
@@ -272,9 +276,7 @@ impl Core {
             Packet::Auth(_) => {
                 self.end(key, Reason::ProtocolError, "no extended authentication", fx)
             }
-            Packet::Connect(_) => {
-                self.end(key, Reason::ProtocolError, "second CONNECT (MQTT-3.1.0-2)", fx);
-            }
+            Packet::Connect(_) => return Err(Malformed::SecondConnect),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 return Err(Malformed::NotFromClient);
             }

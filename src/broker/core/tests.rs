@@ -588,6 +588,18 @@ fn whoever_says_nothing_or_too_much_before_connect_is_closed() {
 }
 
 #[test]
+fn a_second_connect_is_a_protocol_error_whatever_it_holds() {
+    for second in
+        [&b"\x10\x0D\0\x04MQTT\x05\x02\0\0\0\0\0"[..], b"\x10\x0C\0\x04MQTT\x03\x02\0\0\0\0"]
+    {
+        let mut world = World::new();
+        let key = world.client(1, "c");
+        world.core.received(key, second, &mut world.fx);
+        assert_eq!(world.got(key), [Got::Disconnect(Reason::ProtocolError)]);
+    }
+}
+
+#[test]
 fn a_full_house_refuses_and_has_room_again() {
     let mut world = World::new();
     let keys: Vec<Key> = (0..20).map(|_| world.raw(1)).collect();

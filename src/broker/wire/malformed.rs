@@ -114,6 +114,7 @@ rules! {
     UnsubAckEmpty: ProtocolError, "MQTT-3.11.3-1", "3.11.3", "UNSUBACK without a reason code";
     // Who may send what.
     ConnectExpected: ProtocolError, "MQTT-3.1.0-1", "MQTT-3.1.0-1", "first packet is not a CONNECT";
+    SecondConnect: ProtocolError, "MQTT-3.1.0-2", "MQTT-3.1.0-2", "CONNECT on an open connection";
     NotFromClient: ProtocolError, "2.1.2", "2.2.1", "packet is not one that a client sends";
     NotFromServer: ProtocolError, "2.1.2", "2.2.1", "packet is not one that a server sends";
     SubscriptionIdentifierFromClient: ProtocolError, "MQTT-3.3.4-6", "MQTT-3.3.4-6", "PUBLISH of a client with a subscription identifier";
