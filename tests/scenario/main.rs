@@ -11,6 +11,7 @@ mod bridge;
 mod client;
 mod commands;
 mod harness;
+mod security;
 mod stats;
 mod system;
 mod tour;
