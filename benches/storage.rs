@@ -66,7 +66,7 @@ async fn commit(records: u32) -> (u64, u64, Duration) {
     }
     let took = now() - began;
     let after = store.counters();
-    (after.bytes_written - before.bytes_written, after.commits - before.commits, took)
+    (after.written_bytes - before.written_bytes, after.commits - before.commits, took)
 }
 
 /// The time to open a store of this size whose process was killed, and the size of its file. The file of

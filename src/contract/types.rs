@@ -67,6 +67,7 @@ pub static TYPES: &[Type] = &[
     Type::of::<stats::Sample>("stats.Sample"),
     Type::of::<stats::SampleArgs>("stats.SampleArgs"),
     Type::of::<stats::Metric<stats::Temperature>>("stats.Temperature"),
+    Type::of::<crate::storage::message::Metric>("storage.Metric"),
     Type::of::<system::Ending>("system.Ending"),
     Type::of::<system::Facts>("system.Facts"),
     Type::of::<system::Pong>("system.Pong"),

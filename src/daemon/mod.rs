@@ -28,7 +28,7 @@ use crate::config::paths::Surroundings;
 use crate::config::{self, Config, Loaded, Severity, Sources};
 use crate::linux::reboot::Hand;
 use crate::service::{Health, Restart, Spec, Stamper, Supervisor, World};
-use crate::storage::{Batch, Store, Table, Window};
+use crate::storage::{self, Batch, Store, Table, Window};
 use crate::topic::Root;
 use crate::{bridge, bus, command, contract, linux, stats, system};
 
@@ -63,6 +63,9 @@ pub fn run(options: Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(trouble) = &store.status().borrow().trouble {
+        eprintln!("maestro: {trouble}");
+    }
     let last_good = store.read(Table::Config, LAST_GOOD);
     let loaded = read.settle(&around, last_good.as_deref());
     for problem in &loaded.problems {
@@ -143,7 +146,8 @@ impl Daemon {
         let storage = watch_storage(self.store.clone(), supervisor.health("storage"));
         let storage = start(storage);
         let root = self.loaded.config.root.clone();
-        let figures = start(tell_figures(broker.handle(), root, stamper.clone()));
+        let figures =
+            start(tell_figures(broker.handle(), self.store.clone(), root, stamper.clone()));
         for spec in self.specs(&broker.handle()) {
             supervisor.start(spec, &stop);
         }
@@ -268,8 +272,8 @@ async fn watch_storage(store: Store, health: Health) {
     }
 }
 
-/// `metric/broker`, each minute.
-async fn tell_figures(broker: Handle, root: Root, stamper: Stamper) {
+/// `metric/broker` and `metric/storage`, each minute.
+async fn tell_figures(broker: Handle, store: Store, root: Root, stamper: Stamper) {
     let link = broker.attach("figures");
     let mut minutes = tokio::time::interval(Duration::from_secs(60));
     loop {
@@ -287,6 +291,16 @@ async fn tell_figures(broker: Handle, root: Root, stamper: Stamper) {
         };
         let payload = serde_json::to_vec(&metric).unwrap_or_default();
         link.sender().post(Message::new(root.join("metric/broker"), payload));
+        let counters = store.counters();
+        let metric = storage::message::Metric {
+            written_bytes: counters.written_bytes,
+            commits: counters.commits,
+            syncs: counters.syncs,
+            pending_bytes: counters.pending_bytes,
+            stamp: stamper.stamp(),
+        };
+        let payload = serde_json::to_vec(&metric).unwrap_or_default();
+        link.sender().post(Message::new(root.join("metric/storage"), payload));
     }
 }
 

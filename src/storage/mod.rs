@@ -20,6 +20,7 @@
 
 mod backend;
 mod disk;
+pub mod message;
 mod pending;
 mod place;
 mod shared;
@@ -124,7 +125,7 @@ pub struct Status {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Bytes handed to the kernel for the store's file.
-    pub bytes_written: u64,
+    pub written_bytes: u64,
     /// Group commits.
     pub commits: u64,
     /// Calls of fdatasync.

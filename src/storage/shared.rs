@@ -114,7 +114,7 @@ impl Shared {
 
     pub(super) fn counters(&self) -> Counters {
         Counters {
-            bytes_written: self.traffic.bytes.load(Relaxed),
+            written_bytes: self.traffic.bytes.load(Relaxed),
             commits: self.commits.load(Relaxed),
             syncs: self.traffic.syncs.load(Relaxed),
             pending_bytes: self.state().pending.bytes() as u64,

@@ -13,5 +13,6 @@ mod commands;
 mod harness;
 mod security;
 mod stats;
+mod storage;
 mod system;
 mod tour;

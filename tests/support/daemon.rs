@@ -35,6 +35,7 @@ pub(crate) struct Builder {
     prefix: Vec<String>,
     watched: bool,
     recorded: bool,
+    rehearsed: Option<&'static str>,
 }
 
 /// A running daemon. Dropped: killed, and what it broke of the contract fails the test.
@@ -104,6 +105,11 @@ impl Builder {
         self.recorded = false;
         self
     }
+    /// Such that `broker`, `storage` or `subsystem` panics after the start.
+    pub(crate) fn rehearsing(mut self, panic: &'static str) -> Builder {
+        self.rehearsed = Some(panic);
+        self
+    }
     /// Its directory: `state`, `mqtt.sock`, `maestro.yaml`, `stderr`, `ends` (what would have ended the
     /// box).
     pub(crate) fn dir(&self) -> &Path {
@@ -145,6 +151,9 @@ impl Builder {
             words.push("--record-reboot".to_owned());
             words.push(self.dir().join("ends").display().to_string());
         }
+        if let Some(panic) = self.rehearsed {
+            words.extend(["--rehearse-panic", panic].map(str::to_owned));
+        }
         let mut command = command(&words[0]);
         command.args(&words[1..]).current_dir(self.dir()).env("HOME", self.dir());
         command.env_remove("XDG_RUNTIME_DIR").env_remove("XDG_STATE_HOME");
@@ -171,6 +180,7 @@ impl Daemon {
             prefix: Vec::new(),
             watched: true,
             recorded: true,
+            rehearsed: None,
         }
     }
     /// Its directory: `state`, `mqtt.sock`, `maestro.yaml`, `stderr`.
