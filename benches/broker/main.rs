@@ -129,7 +129,8 @@ fn memory(plan: &Plan, figures: &mut Figures) {
         let idle = measure::rss_kb(broker.pid());
         load::one_shot_filters(broker.address(), filters);
         let more = measure::rss_kb(broker.pid()) - idle;
-        figures.add(which, "after 10 000 one-shot reply filters", "RSS growth, kB", more);
+        let case = format!("after {filters} one-shot reply filters");
+        figures.add(which, &case, "RSS growth, kB", more);
     }
 }
 
