@@ -7,13 +7,18 @@ use super::exit::{Exit, Stop};
 use super::password;
 use super::terminal::{Reader, Terminal};
 use crate::broker::users::add_user;
-use crate::config::{self, Loaded, Problem, Severity, Sources, paths::Surroundings};
+use crate::config::{self, Problem, Severity, Sources, paths::Surroundings};
 
 /// `maestro user`.
 pub(super) fn user(user: &User, terminal: Terminal) -> Result<Exit, Stop> {
     let User::Add { name, role, config } = user;
     let sources = config.clone().map_or(Sources::Search, Sources::Only);
-    let Some(file) = loaded(&sources).config.broker.users else {
+    let loaded = loaded(&sources);
+    if loaded.problems.iter().any(|problem| problem.severity == Severity::Error) {
+        let told = "the configuration has mistakes, so its users may be elsewhere: see 'maestro config check'";
+        return Err(Stop::new(Exit::Config, told));
+    }
+    let Some(file) = loaded.config.broker.users else {
         let told = "no file of users: name one as broker.users in the configuration";
         return Err(Stop::new(Exit::Failed, told));
     };
@@ -47,7 +52,7 @@ pub(super) fn config(config: &Config, terminal: Terminal) -> Result<Exit, Stop> 
     Ok(if bad { Exit::Config } else { Exit::Succeeded })
 }
 
-fn loaded(sources: &Sources) -> Loaded {
+fn loaded(sources: &Sources) -> config::Loaded {
     let around = Surroundings::of_process();
     config::read(sources, &around).settle(&around, None)
 }

@@ -8,6 +8,7 @@
 mod support;
 
 mod bridge;
+mod cli;
 mod client;
 mod commands;
 mod harness;
