@@ -306,7 +306,7 @@ fn fresh_id() -> String {
     let mut random = [0; 16];
     // without randomness the time alone still tells commands of different milliseconds apart
     let _ = getrandom::fill(&mut random);
-    super::ulid::ulid(u64::try_from(calendar_ms()).unwrap_or(0), u128::from_ne_bytes(random))
+    super::ulid(u64::try_from(calendar_ms()).unwrap_or(0), u128::from_ne_bytes(random))
 }
 
 fn calendar_ms() -> i64 {

@@ -30,6 +30,7 @@ pub use answer::{Answer, Outcome};
 pub use desk::{Desk, Parts};
 pub use registry::Registry;
 use registry::Room;
+pub(crate) use ulid::ulid;
 
 /// A command that passed the gate: recorded (change, danger), to be carried out and answered.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 const ALPHABET: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The ULID of this time (milliseconds since 1970) and this randomness (its low 80 bits).
-pub(super) fn ulid(time_ms: u64, random: u128) -> String {
+pub(crate) fn ulid(time_ms: u64, random: u128) -> String {
     let bits = (u128::from(time_ms) << 80) | (random & ((1 << 80) - 1));
     let digit = |place: u32| char::from(ALPHABET[((bits >> (5 * place)) & 31) as usize]);
     (0..26).rev().map(digit).collect()
