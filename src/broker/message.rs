@@ -50,8 +50,7 @@ impl Message {
 
     /// Seconds it has left, to be sent along; `None` when it never expires.
     pub(crate) fn expiry_s(&self, now: Now) -> Option<u32> {
-        let left = self.expires?.saturating_duration_since(now.at);
-        Some(u32::try_from(left.as_secs()).unwrap_or(u32::MAX))
+        Some(left_s(self.expires?, now))
     }
 
     pub(crate) fn expired(&self, now: Now) -> bool {
@@ -170,9 +169,15 @@ impl<'a> Incoming<'a> {
     }
 
     pub(crate) fn expiry_s(&self, now: Now) -> Option<u32> {
-        let left = self.expires?.saturating_duration_since(now.at);
-        Some(u32::try_from(left.as_secs()).unwrap_or(u32::MAX))
+        Some(left_s(self.expires?, now))
     }
+}
+
+/// What is left, in seconds, rounded up: a message that is sent has not expired, and some clients take
+/// an expiry of 0 for malformed.
+fn left_s(expires: Instant, now: Now) -> u32 {
+    let left_ms = expires.saturating_duration_since(now.at).as_millis();
+    u32::try_from(left_ms.div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 /// When a message with these properties ends.
