@@ -158,8 +158,9 @@ impl Desk {
         let request = match read {
             Ok(request) => request,
             Err(error) => {
-                let told = (TaskState::Rejected, error);
-                return refusal(self.now(), (verb, fresh_id()), asker, told);
+                let payload = &self.held[&number].message.payload;
+                let id = request::given_id(payload).unwrap_or_else(fresh_id);
+                return refusal(self.now(), (verb, id), asker, (TaskState::Rejected, error));
             }
         };
         let over_bridge = from.bridge.is_some();

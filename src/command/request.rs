@@ -64,6 +64,15 @@ pub(super) fn parse(
     Ok(Request { verb, args, id, expires: expires.or(message_expiry), dry_run, if_rev })
 }
 
+/// The id in a payload that is refused for something else, so that its sender knows the answer.
+pub(super) fn given_id(payload: &[u8]) -> Option<String> {
+    if payload.len() > LONGEST_PAYLOAD {
+        return None;
+    }
+    let Ok(Value::Object(mut given)) = serde_json::from_slice(payload) else { return None };
+    id(given.remove("id")?).ok()
+}
+
 fn malformed(message: impl Into<String>) -> Error {
     Error::new("command.malformed", message)
 }
@@ -161,6 +170,14 @@ mod tests {
     fn refusal(payload: &str) -> (String, Option<String>) {
         let error = read(payload).unwrap_err();
         (error.code, error.field.map(String::from))
+    }
+
+    #[test]
+    fn a_refused_payload_still_tells_its_id() {
+        assert_eq!(given_id(br#"{"famly":1,"id":"mine"}"#).as_deref(), Some("mine"));
+        for none in [&b"word"[..], b"", b"{}", br#"{"id":""}"#, br#"{"id":"#] {
+            assert_eq!(given_id(none), None);
+        }
     }
 
     #[test]

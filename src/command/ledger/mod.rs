@@ -308,11 +308,11 @@ impl Ledger {
         open.record.error = Some(error.clone());
         open.record.ended_ms = Some(now.calendar_ms);
         let mut fx = vec![Effect::Forget { number }];
-        for (asker, _) in &open.askers {
-            fx.push(Effect::Vacate { held: asker.held });
-            fx.push(Effect::Release { held: asker.held, verdict: Err(error.clone()) });
-        }
+        let held = || open.askers.iter().map(|(asker, _)| asker.held);
+        fx.extend(held().map(|held| Effect::Vacate { held }));
         fx.extend(open.replies());
+        let verdict = || Err(error.clone());
+        fx.extend(held().map(|held| Effect::Release { held, verdict: verdict() }));
         fx
     }
 
@@ -481,7 +481,8 @@ pub(super) fn refusal(
     let held = asker.held;
     vec![
         Effect::Vacate { held },
-        Effect::Release { held, verdict: Err(error) },
+        // The reply, which tells more, is there when the PUBACK comes.
         Effect::Reply { asker, task: record.task(Stamp::default()) },
+        Effect::Release { held, verdict: Err(error) },
     ]
 }

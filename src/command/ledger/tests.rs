@@ -124,7 +124,7 @@ fn the_same_id_with_other_arguments_is_refused() {
     let mut ledger = ledger();
     accept(&mut ledger, command(&CHANGE, 1, "a", "x"));
     let fx = ledger.receive(at(3), command(&CHANGE, 2, "a", "y"));
-    assert_eq!(words(&fx), ["vacate 2", "release 2 command.id_reused", "reply 2 Rejected"]);
+    assert_eq!(words(&fx), ["vacate 2", "reply 2 Rejected", "release 2 command.id_reused"]);
     // another verb, or another principal, is another command
     assert_eq!(words(&ledger.receive(at(3), command(&DANGER, 3, "a", "y"))), ["commit 2 Accept"]);
     let mut bob = command(&CHANGE, 4, "a", "y");
@@ -184,7 +184,7 @@ fn a_full_disk_refuses_the_command_and_it_may_come_again() {
     let mut ledger = ledger();
     ledger.receive(at(0), command(&CHANGE, 1, "a", "x"));
     let fx = ledger.committed(at(1), (1, Purpose::Accept), Err(full()));
-    let told = ["forget 1", "vacate 1", "release 1 storage.full", "reply 1 Rejected"];
+    let told = ["forget 1", "vacate 1", "reply 1 Rejected", "release 1 storage.full"];
     assert_eq!(words(&fx), told);
     assert_eq!(words(&ledger.receive(at(2), command(&CHANGE, 2, "a", "x"))), ["commit 2 Accept"]);
 }
@@ -195,7 +195,7 @@ fn an_expired_command_does_not_begin() {
     let mut late = command(&CHANGE, 1, "a", "x");
     late.request.expires = Some(Expires::At(CALENDAR_MS));
     let fx = ledger.receive(at(0), late);
-    assert_eq!(words(&fx), ["vacate 1", "release 1 command.expired", "reply 1 Expired"]);
+    assert_eq!(words(&fx), ["vacate 1", "reply 1 Expired", "release 1 command.expired"]);
     let mut in_time = command(&CHANGE, 2, "a", "x");
     in_time.request.expires = Some(Expires::At(CALENDAR_MS + 1));
     assert_eq!(words(&ledger.receive(at(0), in_time)), ["commit 1 Accept"]);
@@ -211,7 +211,7 @@ fn danger_over_a_bridge_must_say_how_long_it_is_good_for() {
         incoming
     };
     let fx = ledger.receive(at(0), bridged(&DANGER, 1, None));
-    assert_eq!(words(&fx), ["vacate 1", "release 1 command.undated", "reply 1 Rejected"]);
+    assert_eq!(words(&fx), ["vacate 1", "reply 1 Rejected", "release 1 command.undated"]);
     let span = Some(Expires::In(Duration::from_secs(90)));
     assert_eq!(words(&ledger.receive(at(0), bridged(&DANGER, 2, span))), ["commit 1 Accept"]);
     assert_eq!(words(&ledger.receive(at(0), bridged(&CHANGE, 3, None))), ["commit 2 Accept"]);
@@ -225,7 +225,7 @@ fn a_subsystem_that_is_down_or_full_refuses_before_anything_is_recorded() {
         let mut incoming = command(&CHANGE, 1, "a", "x");
         incoming.room = room;
         let fx = ledger.receive(at(0), incoming);
-        assert_eq!(words(&fx)[1], format!("release 1 {code}"));
+        assert_eq!(words(&fx)[2], format!("release 1 {code}"));
     }
 }
 
@@ -240,11 +240,11 @@ fn what_is_under_way_is_bounded_and_one_principal_cannot_take_every_place() {
     for held in 1..=64 {
         assert_eq!(words(&ledger.receive(at(0), by(0, held))).len(), 1);
     }
-    assert_eq!(words(&ledger.receive(at(0), by(0, 65)))[1], "release 65 command.busy");
+    assert_eq!(words(&ledger.receive(at(0), by(0, 65)))[2], "release 65 command.busy");
     for (who, held) in (66..258).map(|held| (1 + held / 60, held as u64)) {
         assert_eq!(words(&ledger.receive(at(0), by(who, held))).len(), 1);
     }
-    assert_eq!(words(&ledger.receive(at(0), by(99, 999)))[1], "release 999 command.busy");
+    assert_eq!(words(&ledger.receive(at(0), by(99, 999)))[2], "release 999 command.busy");
 }
 
 #[test]
