@@ -23,6 +23,11 @@ use crate::command;
 use crate::contract::{self, Class};
 use crate::service::rfc3339;
 
+/// Where the box tells what it refused, its bridge's requests among it.
+const REFUSALS: &str = "event/broker/+/refused";
+/// How long a reply may come after a refusal that may have been another's.
+const AFTERTHOUGHT: Duration = Duration::from_secs(1);
+
 /// A command ready to be sent.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Request {
@@ -119,18 +124,28 @@ impl Request {
         session.client.subscribe(&[&reply_topic], Qos::AtLeastOnce)?;
         // Only for the steps on the way; not everybody may, and not every broker has it.
         let _ = session.client.subscribe(&[&task_topic], Qos::AtMostOnce);
-        let until = now() + self.timeout;
+        let mut until = now() + self.timeout;
+        if !session.is_local() {
+            // What the box refuses at its bridge has no reply: nobody was let in to ask.
+            let refusals = session.root.join(REFUSALS);
+            let _ = session.client.subscribe(&[&refusals], Qos::AtLeastOnce);
+        }
         match session.client.publish(&self.message(session)) {
             Ok(()) => {}
             Err(Trouble::Refused(no)) => return self.refused(session, &no),
             Err(other) => return Err(other.into()),
         }
-        let mut last = String::new();
+        let (mut last, mut over) = (String::new(), self.late());
         loop {
             let left = until.saturating_duration_since(now());
             let Some(message) = session.client.next(left).map_err(|e| self.left_open(e))? else {
-                return Err(self.late());
+                return Err(over);
             };
+            if let Some(no) = self.refusal(&message.payload) {
+                over = no;
+                until = until.min(now() + AFTERTHOUGHT);
+                continue;
+            }
             let Some(reply) = Reply::of(&message.payload, &self.id) else { continue };
             match reply.progress(&self.command) {
                 Progress::Open(step) if step != last => {
@@ -144,14 +159,27 @@ impl Request {
         }
     }
 
+    /// What the box says of a command it refused, if it can be this one. The event names no id: should a
+    /// reply follow, it was another's.
+    fn refusal(&self, payload: &[u8]) -> Option<Stop> {
+        let event: Value = serde_json::from_slice(payload).ok()?;
+        let text = |key: &str| event.get(key)?.as_str();
+        let tail = text("topic")?.strip_suffix(&self.command)?;
+        let (code, message) = (text("code")?, text("message")?);
+        let told = format!("{} refused: {message} ({code})", self.command);
+        tail.ends_with("/cmd/").then(|| Stop::new(Exit::Refused, told))
+    }
+
     /// The reply that tells more than the PUBACK, if there is one.
     fn refused(&self, session: &mut Session, no: &Refusal) -> Result<(Reply, Progress), Stop> {
         let said = session.client.settled().unwrap_or_default();
-        let reply = said.iter().find_map(|message| Reply::of(&message.payload, &self.id));
-        if let Some(reply) = reply
-            && let ended @ Progress::Ended(_) = reply.progress(&self.command)
-        {
-            return Ok((reply, ended));
+        let replies = said.iter().filter_map(|message| Reply::of(&message.payload, &self.id));
+        for reply in replies {
+            // Not the record of an earlier command with this id.
+            if reply.is_rejected() {
+                let ended = reply.progress(&self.command);
+                return Ok((reply, ended));
+            }
         }
         Err(Stop::new(Exit::Refused, format!("{} refused: {no}", self.command)))
     }
@@ -283,6 +311,21 @@ mod tests {
         for wrong in ["ping", "a/b/c", "/b", "a/", "a/+", "#/x"] {
             assert_eq!(refused(&cmd(wrong, &[])), format!("'{wrong}' is not <subsystem>/<verb>"));
         }
+    }
+
+    #[test]
+    fn a_refusal_of_this_command_is_told_by_its_topic() {
+        let ping = Request::new(&cmd("system/ping", &[]), "NEW".into(), Road::Local).unwrap();
+        let told = |topic: &str| {
+            let event = json!({"code":"command.unsigned","message":"no","topic":topic});
+            ping.refusal(event.to_string().as_bytes()).map(|stop| stop.told.unwrap())
+        };
+        assert_eq!(
+            told("maestro/cmd/system/ping").as_deref(),
+            Some("system/ping refused: no (command.unsigned)")
+        );
+        assert_eq!(told("maestro/cmd/a/system/ping"), None);
+        assert_eq!(told("maestro/cmd/system/pong"), None);
     }
 
     #[test]

@@ -35,6 +35,12 @@ impl Reply {
         self.document.get("duplicate").and_then(Value::as_bool) == Some(true)
     }
 
+    /// Whether it was refused before anything was done.
+    pub(super) fn is_rejected(&self) -> bool {
+        let state = self.document.get("state").and_then(Value::as_str);
+        state.is_some_and(|state| ["rejected", "expired"].contains(&state))
+    }
+
     /// What it says about `command`.
     pub(super) fn progress(&self, command: &str) -> Progress {
         let text = |key: &str| self.document.get(key).and_then(Value::as_str);

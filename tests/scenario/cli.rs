@@ -46,13 +46,23 @@ fn fed(mut command: Command, input: &str) -> (i32, String, String) {
     (code(&output), text(&output.stdout), text(&output.stderr))
 }
 
+/// A daemon that has said all it has to say at its start.
+fn started(daemon: Daemon) -> Daemon {
+    let mut client = daemon.client("");
+    for topic in ["maestro/status/stats", "$maestro/api/errors"] {
+        client.subscribe(topic, 1);
+        client.on(topic);
+    }
+    daemon
+}
+
 fn tcp(daemon: &Daemon) -> String {
     format!("mqtt://127.0.0.1:{}", daemon.port())
 }
 
 #[test]
 fn status_is_one_screen_that_ends_with_a_line_to_copy() {
-    let daemon = Daemon::start();
+    let daemon = started(Daemon::start());
     let (code, shown, _) = run(daemon.cli(&["status"]));
     assert_eq!(code, 0, "{shown}");
     assert!(shown.starts_with("GW-TEST  "), "{shown}");
@@ -172,7 +182,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
 #[test]
 fn the_contract_is_shown_as_the_box_tells_it() {
-    let daemon = Daemon::start();
+    let daemon = started(Daemon::start());
     let page = |arguments: &[&str]| {
         let (code, shown, error) = run(daemon.cli(&[&["api"], arguments].concat()));
         assert_eq!((code, error.as_str()), (0, ""), "{arguments:?}");
