@@ -1,7 +1,15 @@
 //! What one sample of all families costs this machine's processor.
 //!
-//! `cargo bench --bench stats`: reading, counting and encoding alone, in this process, by getrusage(2)
-//! over many samples, family by family. The kernel's part (making the text of /proc) is in it.
+//! `cargo bench --bench stats`, in two parts, as a table and as JSON in `target/bench/stats.json`:
+//! reading, counting and encoding alone, in this process, by getrusage(2) over many samples, family by
+//! family (the kernel's part, making the text of /proc, is in it); then the whole daemon with all
+//! families each second, less the same daemon with none, beside collectd with the same measurements
+//! where `tests/peers collectd` has put it.
+
+#[expect(dead_code, reason = "the scenario tests' harness; a benchmark needs a part of it")]
+#[path = "../../tests/support/mod.rs"]
+mod support;
+mod whole;
 
 use std::time::{Duration, Instant};
 
@@ -19,15 +27,31 @@ const SAMPLES: u32 = 5_000;
 const BUDGET_US: f64 = 200.0;
 
 fn main() {
+    let host = || std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned();
+    println!("load before: {}", host());
+    let mut figures = serde_json::Map::new();
+    figures.insert("load_before".into(), host().into());
     let start = tokio::time::Instant::now().into_std();
     let stamper = Stamper::new("1f0c9a3e");
     println!("{:<14} {:>12} {:>12} {:>8}", "family", "us a sample", "of it kernel", "bytes");
     for family in ALL {
-        measure(family.name(), [family].into_iter().collect(), start, &stamper);
+        let one = measure(family.name(), [family].into_iter().collect(), start, &stamper);
+        figures.insert(format!("{}_us", family.name()), one.into());
     }
     let whole = measure("all", ALL.into_iter().collect(), start, &stamper);
     let word = if whole <= BUDGET_US { "within" } else { "over" };
     println!("{whole:.0} us a sample of all families, {word} the budget of {BUDGET_US:.0} us");
+    figures.insert("all_us".into(), whole.into());
+    for (name, us) in whole::measure() {
+        println!("{us:>8.0} us a second: {name}");
+        figures.insert(format!("{name}, us a second"), us.into());
+    }
+    println!("load after: {}", host());
+    figures.insert("load_after".into(), host().into());
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/stats.json");
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("target/bench");
+    let json = serde_json::Value::Object(figures);
+    std::fs::write(&file, format!("{json:#}\n")).expect("write the figures");
 }
 
 /// Microseconds of processor time a sample, encoded as metrics and once more as part of a batch.
