@@ -107,3 +107,15 @@ fn a_family_that_is_off_is_silent_but_answers_when_asked() {
     assert_eq!(state["families"]["memory"]["state"], "ok", "{state}");
     assert!(sample(&mut client, "load")["result"]["load"]["load1"].is_number());
 }
+
+#[test]
+fn what_this_machine_does_not_have_is_said_so() {
+    let daemon = Daemon::start();
+    let mut client = daemon.client("me");
+    client.subscribe("maestro/reply/stats/sample", 1);
+    let reply = sample(&mut client, "temperature");
+    match reply["state"].as_str() {
+        Some("succeeded") => assert!(reply["result"]["temperature"].is_object(), "{reply}"),
+        _ => assert_eq!(reply["error"]["code"], "stats.absent", "{reply}"),
+    }
+}

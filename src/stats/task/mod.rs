@@ -57,7 +57,12 @@ impl<'c> Hands<'c> {
                 self.gather(&sample, families);
             }
             Effect::Asked { families, at, answer } => {
-                answer.succeed(self.sample(families, at, Tell::All));
+                let sample = self.sample(families, at, Tell::All);
+                let trouble = || families.iter().find_map(|family| self.probe.trouble(family));
+                match trouble().filter(|_| sample == Sample::default()) {
+                    Some(trouble) => answer.fail(trouble.error()),
+                    None => answer.succeed(sample),
+                }
             }
             Effect::Send(index) => self.send(index),
             Effect::Refuse(answer, error) => answer.fail(error),

@@ -108,6 +108,15 @@ impl Outlet {
         if let Some(daemon) = &sample.daemon {
             to.tell(Family::Daemon, "", daemon, Some(Answer::Amount(daemon.rss_bytes as f64)));
         }
+        let instances = [
+            (Family::Disk, sample.disk.len()),
+            (Family::Io, sample.io.len()),
+            (Family::Network, sample.network.len()),
+            (Family::Temperature, sample.temperature.len()),
+        ];
+        for (family, _) in instances.into_iter().filter(|(_, count)| *count > 0) {
+            self.told[family as usize].forget_unseen();
+        }
     }
 
     /// Publishes how the families are, if that changed, and says what it means for the subsystem.
@@ -189,13 +198,8 @@ fn family_state(config: &Config, probe: &Probe, family: Family) -> FamilyState {
     }
     let (state, cause) = match probe.trouble(family) {
         None => (Measured::Ok, None),
-        Some(Trouble::Absent(why)) => {
-            (Measured::Absent, Some(contract::Error::new("stats.absent", *why)))
-        }
-        Some(Trouble::Failed(why)) => {
-            let error = contract::Error::new("stats.unreadable", why.clone()).retryable();
-            (Measured::Degraded, Some(error))
-        }
+        Some(trouble @ Trouble::Absent(_)) => (Measured::Absent, Some(trouble.error())),
+        Some(trouble @ Trouble::Failed(_)) => (Measured::Degraded, Some(trouble.error())),
     };
     FamilyState { state, interval: Some(Span(section.interval).to_string()), cause }
 }

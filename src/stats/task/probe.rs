@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::contract;
 use crate::linux::proc::{Buffer, ProcFile};
 use crate::linux::{loadavg, meminfo, mount, stat, thermal, usage};
 use crate::stats::choice;
@@ -24,6 +25,18 @@ pub enum Trouble {
     Absent(&'static str),
     /// The kernel does not give it.
     Failed(String),
+}
+
+impl Trouble {
+    /// As it stands on the bus.
+    pub fn error(&self) -> contract::Error {
+        match self {
+            Trouble::Absent(why) => contract::Error::new("stats.absent", *why),
+            Trouble::Failed(why) => {
+                contract::Error::new("stats.unreadable", why.clone()).retryable()
+            }
+        }
+    }
 }
 
 /// The open files, and the counters of the sample before.
