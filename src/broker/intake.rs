@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn no_operation_waits_unheard_however_pushes_and_turns_meet() {
-        const EACH: usize = 50_000;
+        const EACH: usize = 20_000;
         let intake = Intake::new().unwrap();
         let pushers: Vec<_> = (0..2)
             .map(|_| {
