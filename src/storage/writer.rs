@@ -149,6 +149,7 @@ impl Writer {
         let (rows, waiters) = state.pending.take();
         let rows = Arc::new(rows);
         state.committing = Some(rows.clone());
+        state.asked = None; // whoever asked is in it
         state.known = None;
         state.flush = false;
         (rows, waiters)
