@@ -124,6 +124,7 @@ fn topics(document: &Value) -> Rows {
     let rows = operations(document)
         .map(|(operation, address)| {
             let writer = match text(operation, "/action").as_str() {
+                _ if address.contains("/app/{") => "apps",
                 "receive" => "you",
                 _ => "maestro",
             };

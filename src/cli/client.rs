@@ -38,8 +38,6 @@ pub struct Options {
     pub patience: Duration,
     /// The connection is alive as long as something comes within this time. Whole seconds.
     pub keep_alive: Duration,
-    /// Ctrl-C ends every wait with [`Trouble::Interrupted`].
-    pub interrupt: Option<Interrupt>,
 }
 
 impl Options {
@@ -51,7 +49,6 @@ impl Options {
             login: None,
             patience: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
-            interrupt: None,
         }
     }
 }
@@ -127,14 +124,9 @@ impl Client {
     /// When nobody is there, or the login is refused.
     pub fn connect(options: &Options) -> Result<Client, Trouble> {
         let until = now() + options.patience;
-        let unreachable = |source: io::Error| {
-            if source.kind() == io::ErrorKind::Interrupted {
-                return Trouble::Interrupted;
-            }
-            Trouble::Unreachable { address: options.address.clone(), source }
-        };
-        let interrupt = options.interrupt.clone();
-        let stream = Stream::connect(&options.address, &options.tls, until, interrupt);
+        let unreachable =
+            |source| Trouble::Unreachable { address: options.address.clone(), source };
+        let stream = Stream::connect(&options.address, &options.tls, until);
         let mut client = Client {
             stream: stream.map_err(unreachable)?,
             input: Vec::new(),
@@ -165,6 +157,12 @@ impl Client {
             Err(Trouble::Lost(why)) => Err(unreachable(io::Error::other(why))),
             Err(trouble) => Err(trouble),
         }
+    }
+
+    /// From now on Ctrl-C ends every wait with [`Trouble::Interrupted`], and the connection in order.
+    /// Before, it ends the process: while connecting there is nothing to put in order.
+    pub fn heed(&mut self, interrupt: Interrupt) {
+        self.stream.heed(interrupt);
     }
 
     /// Subscribes; what is retained comes with the messages.

@@ -48,6 +48,9 @@ pub(super) fn config(config: &Config, terminal: Terminal) -> Result<Exit, Stop> 
             Reader::Program => terminal.show(&record(problem))?,
         }
     }
+    if problems.is_empty() {
+        terminal.remark("no mistakes");
+    }
     let bad = problems.iter().any(|problem| problem.severity == Severity::Error);
     Ok(if bad { Exit::Config } else { Exit::Succeeded })
 }

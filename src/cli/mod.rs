@@ -70,7 +70,11 @@ fn perform(deed: &Deed, target: &args::Target, terminal: Terminal) -> Result<Exi
         Deed::Status => status::run(&mut open()?, terminal),
         Deed::Cmd(cmd) => call::run(cmd, &mut open()?, terminal),
         Deed::Whoami => call::whoami(&mut open()?, terminal),
-        Deed::Pub(message) => relay::publish(message, &mut open()?.client),
+        Deed::Pub(typed) => {
+            let message = relay::message(typed)?;
+            open()?.client.publish(&message)?;
+            Ok(Exit::Succeeded)
+        }
         Deed::Sub(sub) => relay::subscribe(sub, &mut open()?.client, terminal),
         Deed::Api { page } => api::run(page.as_ref(), &mut open()?, terminal),
         Deed::User(user) => files::user(user, terminal),

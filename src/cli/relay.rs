@@ -14,23 +14,22 @@ use crate::broker::wire::topic;
 use crate::bus::{Message, Qos};
 use crate::service::rfc3339;
 
-/// `maestro pub`.
-pub(super) fn publish(pub_: &Pub, client: &mut Client) -> Result<Exit, Stop> {
-    if topic::name(&pub_.topic).is_err() {
-        return Err(Stop::usage(format!("'{}' is not a topic to publish on", pub_.topic)));
+/// The message of `maestro pub`. Reads standard input before there is a connection to keep alive.
+pub(super) fn message(typed: &Pub) -> Result<Message, Stop> {
+    if topic::name(&typed.topic).is_err() {
+        return Err(Stop::usage(format!("'{}' is not a topic to publish on", typed.topic)));
     }
-    let mut payload = pub_.payload.clone().into_bytes();
-    if pub_.payload == "-" {
+    let mut payload = typed.payload.clone().into_bytes();
+    if typed.payload == "-" {
         payload.clear();
         io::stdin()
             .read_to_end(&mut payload)
             .map_err(|e| Stop::new(Exit::Failed, format!("standard input: {e}")))?;
     }
-    let mut message = Message::new(pub_.topic.clone(), payload);
-    message.qos = qos(pub_.qos);
-    message.retain = pub_.retain;
-    client.publish(&message)?;
-    Ok(Exit::Succeeded)
+    let mut message = Message::new(typed.topic.clone(), payload);
+    message.qos = qos(typed.qos);
+    message.retain = typed.retain;
+    Ok(message)
 }
 
 /// `maestro sub`.

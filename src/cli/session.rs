@@ -33,9 +33,9 @@ impl Session {
         if let Some(name) = &target.username {
             options.login = Some((name.clone(), password::of_login(name)?));
         }
-        options.interrupt = Some(Interrupt::catch()?);
         match Client::connect(&options) {
-            Ok(client) => {
+            Ok(mut client) => {
+                client.heed(Interrupt::catch()?);
                 Ok(Session { client, address: options.address, root: Root::new(&target.root) })
             }
             Err(Trouble::Unreachable { address, source }) => {

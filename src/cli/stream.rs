@@ -32,8 +32,7 @@ pub struct Tls {
 }
 
 /// Ctrl-C and SIGTERM, to be read like a socket instead of ending the process in the middle.
-#[derive(Clone)]
-pub struct Interrupt(Arc<SignalFd>);
+pub struct Interrupt(SignalFd);
 
 impl Interrupt {
     /// Takes the two signals for this thread.
@@ -45,7 +44,7 @@ impl Interrupt {
         signals.add(Signal::SIGINT);
         signals.add(Signal::SIGTERM);
         signals.thread_block()?;
-        Ok(Interrupt(Arc::new(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?)))
+        Ok(Interrupt(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?))
     }
 }
 
@@ -74,12 +73,7 @@ pub(super) enum Waited {
 
 impl Stream {
     /// Connects; TLS is shaken within the first write.
-    pub(super) fn connect(
-        address: &Address,
-        tls: &Tls,
-        until: Instant,
-        interrupt: Option<Interrupt>,
-    ) -> io::Result<Stream> {
+    pub(super) fn connect(address: &Address, tls: &Tls, until: Instant) -> io::Result<Stream> {
         let pipe = match address {
             Address::Unix(path) => {
                 let socket = UnixStream::connect(path)?;
@@ -94,7 +88,12 @@ impl Stream {
                 Pipe::Tls(Box::new(StreamOwned::new(connection, tcp(host, *port, until)?)))
             }
         };
-        Ok(Stream { pipe, interrupt })
+        Ok(Stream { pipe, interrupt: None })
+    }
+
+    /// From now on every wait ends at Ctrl-C.
+    pub(super) fn heed(&mut self, interrupt: Interrupt) {
+        self.interrupt = Some(interrupt);
     }
 
     /// Reads what there is; `WouldBlock` when there is nothing.

@@ -228,6 +228,32 @@ fn a_user_that_was_added_logs_in_with_its_password_and_role() {
 }
 
 #[test]
+fn every_mistake_in_a_file_is_told_with_its_place() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("maestro.yaml").display().to_string();
+    let five = "gateway_idd: GW-1\nstate_dir: 7\nbroker:\n  listeners:\n    \
+                - tcp: 127.0.0.1:99999\nbridges:\n  - name: c\n    url: http://x\n    role: root\n";
+    std::fs::write(&file, five).expect("a file");
+    let (code, shown, error) = run(bare(&["config", "check", &file]));
+    assert_eq!((code, error.as_str()), (78, ""), "{shown}");
+    for place in ["1:1", "2:12", "5:12", "8:10", "9:11"] {
+        let place = format!("{file}:{place}: error: ");
+        assert_eq!(shown.matches(&place).count(), 1, "{place}\n{shown}");
+    }
+    assert_eq!(shown.lines().count(), 5, "{shown}");
+    let (code, shown, _) = run(bare(&["config", "check", &file, "--json"]));
+    let first: Value = serde_json::from_str(shown.lines().next().expect("a line")).expect("JSON");
+    assert_eq!((code, &first["line"], &first["severity"]), (78, &1.into(), &"error".into()));
+
+    let (code, _, error) = fed(bare(&["user", "add", "alice", "--config", &file]), "secret\n");
+    assert_eq!(code, 78, "{error}");
+    assert!(error.contains("maestro config check"), "{error}");
+
+    std::fs::write(&file, "gateway_id: GW-1\n").expect("a file");
+    assert_eq!(run(bare(&["config", "check", &file])), (0, String::new(), String::new()));
+}
+
+#[test]
 fn a_shell_gets_its_completions_and_a_typo_its_hint() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, script, _) = run(bare(&["completions", shell]));
