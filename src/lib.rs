@@ -11,7 +11,7 @@
 //!      | bus  | gate    | bus      | bus       | bus
 //!    stats  command   system     config     bridge      one task each, rebuilt when it fails
 //!      |      |         |          |           |
-//!    /proc  ledger   reboot(2)   files     rumqttc
+//!    /proc  ledger   reboot(2)   files       TLS
 //!             \_________ storage (one writer, group commit) _/
 //! ```
 //!

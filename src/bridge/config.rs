@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Decode, Reader, Secret, Size, Span};
-use crate::contract::Role;
+use crate::contract::{self, Role};
+use crate::topic;
 
 /// One entry of `bridges:`.
 #[derive(Clone, Debug, PartialEq)]
@@ -260,7 +261,27 @@ impl Config {
         if self.prefix.contains(['+', '#', '\0']) || self.prefix.starts_with('/') {
             from.error("`prefix` must be the beginning of a topic, without + #");
         }
+        for verb in &self.unsigned {
+            check_verb(verb, from);
+        }
         named.then_some(self)
+    }
+}
+
+/// A verb that is misspelled lifts nothing; one of a subsystem that is still to be built may stand.
+fn check_verb(verb: &str, from: &Reader<'_>) {
+    let Some((subsystem, name)) = verb.split_once('/') else {
+        return from
+            .error(format!("`unsigned` names `{verb}`; write subsystem/verb or subsystem/*"));
+    };
+    let here = contract::subsystems().contains(&subsystem);
+    if here && (name == "*" || contract::verb(subsystem, name).is_some()) {
+        return;
+    }
+    match contract::nearest_verb(subsystem, name) {
+        Some(near) => from.warning(format!("`unsigned` names `{verb}`, no verb; `{near}`?")),
+        None if here => from.warning(format!("`unsigned` names `{verb}`, no verb")),
+        None => {}
     }
 }
 
@@ -284,6 +305,15 @@ impl Decode for Rule {
         f.end();
         if rule.absolute && rule.remote.is_none() {
             from.error("`absolute` needs `remote`, the whole topic at the cloud");
+        }
+        if !rule.local.is_empty()
+            && (!topic::is_filter(&rule.local) || rule.local.starts_with("$share/"))
+        {
+            let message = format!("`{}` is no topic filter", rule.local);
+            from.error_with_hint(message, "`+` is a whole level, `#` the whole last one");
+        }
+        if rule.remote.as_deref().is_some_and(|remote| remote.contains(['+', '#', '\0'])) {
+            from.error("`remote` takes the place of what stands before the first wildcard of `local`; it has none itself");
         }
         (!rule.local.is_empty()).then_some(rule)
     }
@@ -336,5 +366,40 @@ impl Decode for Backoff {
             from.error("`min` is longer than `max`");
         }
         Some(Backoff { min: min.min(max), max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_back_as_it_is_shown() {
+        for (text, shown) in [
+            ("mqtts://cloud.example", "mqtts://cloud.example:8883"),
+            ("mqtts://cloud.example:443/", "mqtts://cloud.example:443"),
+            ("mqtt://10.0.0.1", "mqtt://10.0.0.1:1883"),
+            ("ssl://[2001:db8::1]:8884", "mqtts://[2001:db8::1]:8884"),
+        ] {
+            let url: Url = text.parse().unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(shown.parse::<Url>().unwrap(), url);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_says_what_one_looks_like() {
+        for text in [
+            "cloud.example",
+            "https://cloud.example",
+            "mqtts://",
+            "mqtts://cloud:x",
+            "mqtts://cloud:0",
+            "mqtts://[::1",
+            "mqtts://user:secret@cloud",
+            "mqtts://cloud/path",
+        ] {
+            assert!(text.parse::<Url>().is_err(), "{text}");
+        }
     }
 }

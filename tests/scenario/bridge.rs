@@ -123,7 +123,7 @@ fn rumqttd_in_process_sees_the_box_and_commands_it() {
         }}
     });
     let config = serde_json::from_value(config).expect("a configuration of rumqttd");
-    std::thread::spawn(move || rumqttd::Broker::new(config).start());
+    std::thread::spawn(move || drop(rumqttd::Broker::new(config).start()));
     let cloud = |id: &str| {
         let at = (std::net::Ipv4Addr::LOCALHOST, port).into();
         // rumqttd takes no client without a keepalive.
