@@ -49,6 +49,8 @@ pub(crate) enum Op {
     Stop,
     /// Somebody wants the counters.
     Count { reply: oneshot::Sender<Counters> },
+    /// An operator ends a client's connection; whether there was one.
+    Disconnect { client: String, reply: oneshot::Sender<bool> },
     /// A rehearsed panic.
     Panic,
 }

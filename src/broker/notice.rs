@@ -53,6 +53,20 @@ pub struct Refused {
     pub stamp: Stamp,
 }
 
+/// Arguments of `cmd/broker/disconnect`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct DisconnectArgs {
+    /// The client id.
+    pub client: String,
+}
+
+/// Result of `cmd/broker/disconnect`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Disconnected {
+    /// The client id.
+    pub client: String,
+}
+
 /// What the broker has done since the daemon started, on `metric/broker`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Metric {

@@ -78,6 +78,13 @@ impl Handle {
         answer.await.ok()
     }
 
+    /// Ends a client's connection; false when there is none.
+    pub async fn disconnect(&self, client: &str) -> bool {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.intake.push(Op::Disconnect { client: client.to_string(), reply });
+        answer.await.unwrap_or(false)
+    }
+
     /// Rehearses a panic of the core, for the test that the process ends with a message.
     #[doc(hidden)]
     pub fn panic(&self) {
@@ -329,6 +336,9 @@ impl Turn {
                 | Op::Released { .. }
                 | Op::Stored { .. }
                 | Op::Verified { .. }) => self.core.operation(op, fx),
+                Op::Disconnect { client, reply } => {
+                    let _ = reply.send(self.core.expel(&client, fx)); // whoever asked may be gone
+                }
                 Op::Count { reply } => drop(reply.send(self.counters())),
             }
         }

@@ -48,6 +48,8 @@ impl Type {
 pub static TYPES: &[Type] = &[
     Type::of::<bridge::Metric>("bridge.Metric"),
     Type::of::<bridge::State>("bridge.State"),
+    Type::of::<broker::DisconnectArgs>("broker.DisconnectArgs"),
+    Type::of::<broker::Disconnected>("broker.Disconnected"),
     Type::of::<broker::Metric>("broker.Metric"),
     Type::of::<broker::Presence>("broker.Presence"),
     Type::of::<broker::Refused>("broker.Refused"),

@@ -135,10 +135,6 @@ impl Daemon {
         };
         let mut supervisor = Supervisor::new(world);
         let introduction = self.introduce(&broker.handle(), &stamper);
-        match listening.trouble {
-            None => supervisor.health("broker").ok(),
-            Some(trouble) => supervisor.health("broker").degraded(trouble),
-        }
         self.say_config(&supervisor.health("config"));
         let desk = self.desk(&broker.handle(), gate, registry, &stamper);
         let desk_stop = CancellationToken::new();
@@ -146,9 +142,9 @@ impl Daemon {
         let storage = watch_storage(self.store.clone(), supervisor.health("storage"));
         let storage = start(storage);
         let root = self.loaded.config.root.clone();
-        let figures =
-            start(tell_figures(broker.handle(), self.store.clone(), root, stamper.clone()));
-        for spec in self.specs(&broker.handle()) {
+        let link = broker.handle().attach("storage");
+        let figures = start(tell_figures(self.store.clone(), link, root, stamper.clone()));
+        for spec in self.specs(&broker.handle(), listening.trouble) {
             supervisor.start(spec, &stop);
         }
         let supervisor = start(supervisor.run(stop.clone()));
@@ -238,12 +234,17 @@ impl Daemon {
     }
 
     /// The subsystems, in start order.
-    fn specs(&self, broker: &Handle) -> Vec<Spec> {
+    fn specs(&self, broker: &Handle, trouble: Option<contract::Error>) -> Vec<Spec> {
         let hand = match &self.options.record_reboot {
             Some(file) => Hand::Recorder(file.clone()),
             None => Hand::Kernel,
         };
-        let mut specs = vec![system::spec(hand), stats::spec(), bridge::spec(broker.clone())];
+        let mut specs = vec![
+            broker::spec(broker.clone(), trouble),
+            system::spec(hand),
+            stats::spec(),
+            bridge::spec(broker.clone()),
+        ];
         if self.options.rehearse_panic.as_deref() == Some("subsystem") {
             specs.push(rehearsal());
         }
@@ -272,25 +273,11 @@ async fn watch_storage(store: Store, health: Health) {
     }
 }
 
-/// `metric/broker` and `metric/storage`, each minute.
-async fn tell_figures(broker: Handle, store: Store, root: Root, stamper: Stamper) {
-    let link = broker.attach("figures");
+/// `metric/storage`, each minute.
+async fn tell_figures(store: Store, link: bus::Link, root: Root, stamper: Stamper) {
     let mut minutes = tokio::time::interval(Duration::from_secs(60));
     loop {
         minutes.tick().await;
-        let Some(counters) = broker.counters().await else { return };
-        let metric = broker::notice::Metric {
-            clients: counters.clients,
-            sessions: counters.sessions,
-            retained: counters.retained,
-            published: counters.published,
-            delivered: counters.delivered,
-            dropped: counters.dropped,
-            refused: counters.refused,
-            stamp: stamper.stamp(),
-        };
-        let payload = serde_json::to_vec(&metric).unwrap_or_default();
-        link.sender().post(Message::new(root.join("metric/broker"), payload));
         let counters = store.counters();
         let metric = storage::message::Metric {
             written_bytes: counters.written_bytes,

@@ -147,6 +147,18 @@ impl Core {
         }
     }
 
+    /// An operator ends a client's connection; false when it is not connected.
+    pub(crate) fn expel(&mut self, client: &str, fx: &mut Effects) -> bool {
+        let session = self.clients.get(client).and_then(|&key| self.sessions.get(key));
+        match session.map(|session| session.peer) {
+            Some(Peer::Wire(connection)) => {
+                self.end(connection, Reason::AdministrativeAction, "by an operator", fx);
+                true
+            }
+            Some(Peer::Away | Peer::Link) | None => false,
+        }
+    }
+
     /// The session of an open connection.
     pub(super) fn open_session(&self, key: Key) -> Option<Key> {
         match self.connections.get(key)?.state {

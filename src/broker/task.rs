@@ -1,0 +1,69 @@
+//! The broker as a subsystem: its status, its figures each minute, and its verbs.
+
+use std::time::Duration;
+
+use super::notice::{DisconnectArgs, Disconnected, Metric};
+use super::turn::Handle;
+use crate::bus::Message;
+use crate::command::Call;
+use crate::contract::Error;
+use crate::service::{BoxError, Restart, Scope, Spec};
+
+/// Figures are told this often.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The subsystem; `trouble` is what could not be listened on.
+pub fn spec(broker: Handle, trouble: Option<Error>) -> Spec {
+    Spec {
+        name: "broker",
+        restart: Restart::default(),
+        build: Box::new(move |scope| Box::pin(run(scope, broker.clone(), trouble.clone()))),
+    }
+}
+
+async fn run(mut scope: Scope, broker: Handle, trouble: Option<Error>) -> Result<(), BoxError> {
+    match trouble {
+        None => scope.health.ok(),
+        Some(trouble) => scope.health.degraded(trouble),
+    }
+    let mut minutes = tokio::time::interval(MINUTE);
+    loop {
+        tokio::select! {
+            () = scope.stop.cancelled() => return Ok(()),
+            _ = minutes.tick() => tell(&scope, &broker).await,
+            call = scope.commands.recv() => match call {
+                Some(call) => take(call, &broker).await,
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+async fn tell(scope: &Scope, broker: &Handle) {
+    let Some(counters) = broker.counters().await else { return };
+    let metric = Metric {
+        clients: counters.clients,
+        sessions: counters.sessions,
+        retained: counters.retained,
+        published: counters.published,
+        delivered: counters.delivered,
+        dropped: counters.dropped,
+        refused: counters.refused,
+        stamp: scope.stamper.stamp(),
+    };
+    let payload = serde_json::to_vec(&metric).unwrap_or_default();
+    scope.bus.sender().post(Message::new(scope.root.join("metric/broker"), payload));
+}
+
+async fn take(call: Call, broker: &Handle) {
+    let args = match call.arguments::<DisconnectArgs>() {
+        Ok(args) => args,
+        Err(error) => return call.answer.fail(error),
+    };
+    if broker.disconnect(&args.client).await {
+        call.answer.succeed(Disconnected { client: args.client });
+    } else {
+        let message = format!("no client with the id {} is connected", args.client);
+        call.answer.fail(Error::new("broker.no_client", message).at("/client"));
+    }
+}
