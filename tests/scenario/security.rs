@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use crate::support::{
-    client::Client,
+    client::{Client, PublishProperties},
     clock::{PATIENCE, until},
     daemon::{Builder, Daemon},
     net::Link,
@@ -36,12 +36,17 @@ struct Caller {
     groups: Vec<u32>,
     listener: String,
     more: Vec<&'static str>,
-    /// Of verbs of class read, of what an operator may, of verbs of class danger.
-    may: [Verdict; 3],
+    /// Of verbs of class read and change, of an operator's word to an app, of verbs of class danger.
+    may: [Verdict; 4],
 }
 
-const TOPICS: [&str; 3] =
-    ["maestro/cmd/system/ping", "maestro/app/thermo/cmd/go", "maestro/cmd/system/shutdown"];
+/// Topics and payloads.
+const DEEDS: [(&str, &str); 4] = [
+    ("maestro/cmd/system/ping", ""),
+    ("maestro/cmd/broker/disconnect", "whoever"),
+    ("maestro/app/thermo/cmd/go", ""),
+    ("maestro/cmd/system/shutdown", ""),
+];
 
 impl Caller {
     /// A program as this user.
@@ -57,9 +62,9 @@ impl Caller {
         command
     }
 
-    fn publishes(&self, topic: &str, id: &str) -> Verdict {
+    fn publishes(&self, (topic, payload): (&str, &str), id: &str) -> Verdict {
         let mut command = self.command("mosquitto_pub");
-        command.args(["-V", "5", "-d", "-q", "1", "-i", id, "-t", topic, "-m", ""]);
+        command.args(["-V", "5", "-d", "-q", "1", "-i", id, "-t", topic, "-m", payload]);
         command.args(self.listener.split(' ')).args(&self.more);
         verdict(&said(command))
     }
@@ -124,9 +129,9 @@ fn callers(daemon: &Daemon) -> Vec<Caller> {
         may,
     };
     let with = |caller: Caller, more: &[&'static str]| Caller { more: more.to_vec(), ..caller };
-    let app = [Taken, Refused, Refused];
-    let operator = [Taken, Taken, Refused];
-    let unknown = [NotLetIn(0x86); 3];
+    let app = [Taken, Refused, Refused, Refused];
+    let operator = [Taken, Taken, Taken, Refused];
+    let unknown = [NotLetIn(0x86); 4];
     vec![
         caller("an ordinary user by Unix", NOBODY, &[], &unix, app),
         caller("an ordinary user by TCP", NOBODY, &[], &tcp, app),
@@ -155,7 +160,7 @@ fn callers(daemon: &Daemon) -> Vec<Caller> {
             caller("a wrong password of root by Unix", 0, &[], &unix, unknown),
             &["-u", "carol", "-P", "guess"],
         ),
-        caller("root by Unix", 0, &[], &unix, [Taken; 3]),
+        caller("root by Unix", 0, &[], &unix, [Taken; 4]),
     ]
 }
 
@@ -171,9 +176,10 @@ fn every_caller_may_what_its_role_says_and_every_refusal_is_told() {
     let mut told = daemon.client("told");
     assert!(told.subscribe("maestro/event/broker/+/refused", 1) <= 2);
     for (number, caller) in callers(&daemon).iter().enumerate() {
-        for (topic, may) in TOPICS.iter().zip(caller.may) {
+        for (deed, may) in DEEDS.into_iter().zip(caller.may) {
+            let (topic, _) = deed;
             let id = format!("c{number}-{}", topic.rsplit('/').next().unwrap_or_default());
-            assert_eq!(caller.publishes(topic, &id), may, "{} to {topic}", caller.name);
+            assert_eq!(caller.publishes(deed, &id), may, "{} to {topic}", caller.name);
             let code = match may {
                 Taken => continue,
                 Refused => "broker.not_authorized",
@@ -199,8 +205,8 @@ fn a_client_id_belongs_to_the_principal_that_made_the_session() {
     };
     let _owner = daemon.client("mine");
     let thief = &callers(&daemon)[0];
-    assert_eq!(thief.publishes(TOPICS[0], "mine"), NotLetIn(0x85));
-    assert_eq!(thief.publishes(TOPICS[0], "another"), Taken);
+    assert_eq!(thief.publishes(DEEDS[0], "mine"), NotLetIn(0x85));
+    assert_eq!(thief.publishes(DEEDS[0], "another"), Taken);
 }
 
 #[test]
@@ -291,4 +297,58 @@ fn actors_until(told: &mut Client, last: &str) -> Vec<String> {
         }
         actors.push(reply["from"].as_str().unwrap_or_default().to_owned());
     }
+}
+
+#[test]
+fn an_answer_never_goes_to_a_command_topic() {
+    let daemon = Daemon::start();
+    let mut client = daemon.client("me");
+    for (topic, allowed) in
+        [("me/1", true), ("maestro/cmd/system/reboot", false), ("maestro/desired/x/y", false)]
+    {
+        let properties = PublishProperties {
+            response_topic: Some(topic.into()),
+            ..PublishProperties::default()
+        };
+        let answer = client.publish_with("maestro/cmd/system/ping", b"", false, properties);
+        assert_eq!(answer.code < 0x80, allowed, "{topic}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_filter_wider_than_the_role_is_trimmed() {
+    if !is_root() {
+        return skip("needs root, to be another user");
+    }
+    let daemon = match reachable(Daemon::build()) {
+        Ok(builder) => builder.start(),
+        Err(reason) => return skip(&reason),
+    };
+    let unix = format!("--unix {}", daemon.socket().display());
+    let app = Caller {
+        name: "an ordinary user",
+        uid: NOBODY,
+        groups: vec![],
+        listener: unix,
+        more: vec![],
+        may: [Taken; 4],
+    };
+    let mut admin = daemon.client("admin");
+    admin.publish("maestro/cmd/broker/disconnect", r#"{"client":"whoever","id":"trim-1"}"#);
+    let sees = |filter: &str| {
+        let mut command = app.command("mosquitto_sub");
+        command.args(["-V", "5", "-d", "-v", "-W", "2", "-q", "1", "-t", filter]);
+        said({
+            command.args(app.listener.split(' '));
+            command
+        })
+    };
+    let wide = sees("#");
+    assert!(wide.contains("maestro/info {"), "{wide}");
+    assert!(!wide.contains("maestro/task/"), "{wide}");
+    let narrow = sees("maestro/task/#");
+    assert!(narrow.contains("Subscribed (mid: 1): 135"), "{narrow}");
+    let mut operator = daemon.tcp_client("operator");
+    operator.subscribe("maestro/#", 1);
+    operator.wait_for(PATIENCE, |message| message.topic == "maestro/task/trim-1");
 }
