@@ -372,6 +372,7 @@ impl Decode for Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::problems_of;
 
     #[test]
     fn an_address_reads_back_as_it_is_shown() {
@@ -401,5 +402,36 @@ mod tests {
         ] {
             assert!(text.parse::<Url>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_only_several_settings_together_get_wrong_is_told() {
+        for (settings, says) in [
+            ("name: a, url: 'mqtts://c', cert: /x", "`cert` and `key` go together"),
+            ("name: a, url: 'mqtt://c', ca: /x", "certificates need TLS"),
+            ("name: a/b, url: 'mqtts://c'", "`name` must be one level"),
+            ("name: a, url: 'mqtts://c', prefix: 'x/#'", "`prefix` must be"),
+            ("name: a, url: 'mqtts://c', backoff: {min: 5m, max: 1m}", "`min` is longer"),
+            ("name: a, url: 'mqtts://c', rules: [{remote: x}]", "`local` is missing"),
+            ("name: a, url: 'mqtts://c', rules: [{local: x, qos: 2}]", "`2` is none of 0, 1"),
+            ("url: 'mqtts://c'", "`name` is missing"),
+            ("name: a", "`url` is missing"),
+        ] {
+            let problems = problems_of(&format!("bridges: [{{{settings}}}]"));
+            assert_eq!(problems.len(), 1, "{settings}: {problems:?}");
+            assert!(problems[0].message.starts_with(says), "{settings}: {problems:?}");
+        }
+        let twice = "bridges: [{name: a, url: 'mqtt://c'}, {name: a, url: 'mqtt://d'}]";
+        assert_eq!(problems_of(twice)[0].message, "there is a bridge `a` already");
+    }
+
+    #[test]
+    fn the_designs_example_is_valid_but_for_what_is_not_built() {
+        let text = "bridges:\n  - name: cloud\n    url: mqtts://cloud.example:8883\n    \
+                    ca: /etc/maestro/cloud-ca.pem\n    credential: device\n    prefix: gw\n    \
+                    role: operator\n    unsigned: [system/reboot]\n    \
+                    queue: {max_size: 64MiB, max_age: 7d}\n";
+        let paths: Vec<String> = problems_of(text).into_iter().map(|p| p.path).collect();
+        assert_eq!(paths, ["/bridges/0/credential"]);
     }
 }

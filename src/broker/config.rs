@@ -146,7 +146,7 @@ impl Config {
     pub fn decode(from: &Reader<'_>, default: Config) -> Option<Config> {
         let mut fields = from.fields()?;
         let listeners = match fields.take("listeners") {
-            Some(list) => Some(list.items()?.iter().filter_map(listener).collect()),
+            Some(list) => Some(all_listeners(&list)?),
             None => None,
         };
         let config = Config {
@@ -158,6 +158,36 @@ impl Config {
         fields.end();
         Some(config)
     }
+}
+
+/// Every listener that can be opened; two cannot have one place.
+fn all_listeners(list: &Reader<'_>) -> Option<Vec<Listener>> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    for item in list.items()? {
+        let Some(listener) = listener(&item) else { continue };
+        if listeners.iter().any(|known| known.on == listener.on) {
+            item.error("there is a listener at this place already");
+        } else {
+            listeners.push(listener);
+        }
+    }
+    Some(listeners)
+}
+
+/// The longest path of a socket (unix(7): `sun_path` with its end).
+const LONGEST_SOCKET: usize = 107;
+
+fn socket_path(from: &Reader<'_>) -> Option<PathBuf> {
+    let path = PathBuf::decode(from)?;
+    if !path.is_absolute() {
+        from.error("a whole path is expected here, beginning with /");
+        return None;
+    }
+    if path.as_os_str().len() > LONGEST_SOCKET {
+        from.error(format!("too long for a socket: at most {LONGEST_SOCKET} bytes"));
+        return None;
+    }
+    Some(path)
 }
 
 /// A listener that can be opened by this version; the others are told and left out.
@@ -188,7 +218,7 @@ fn listener(from: &Reader<'_>) -> Option<Listener> {
         return None;
     }
     let listener = match (unix, tcp) {
-        (Some(path), _) => Listener::unix(PathBuf::decode(&path)?),
+        (Some(path), _) => Listener::unix(socket_path(&path)?),
         (None, Some(address)) => Listener::tcp(SocketAddr::decode(&address)?),
         (None, None) => return None,
     };
@@ -273,5 +303,84 @@ impl Decode for Limits {
         };
         f.end();
         Some(limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::problems_of;
+
+    /// What is wrong with a `broker:` section, without its places.
+    fn told(yaml: &str) -> Vec<String> {
+        let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
+        let problems = problems_of(&format!("broker:\n{indented}"));
+        problems.iter().map(|p| format!("{:?} {} {}", p.severity, p.path, p.message)).collect()
+    }
+
+    #[test]
+    fn a_listener_is_one_place_of_a_known_kind() {
+        for (listener, says) in [
+            ("{unix: /run/a.sock, max_role: app}", None),
+            ("{tcp: '[::]:1883'}", None),
+            ("{}", Some("Error /broker/listeners/0 a listener is exactly one of")),
+            (
+                "{unix: /a, tcp: '127.0.0.1:1'}",
+                Some("Error /broker/listeners/0 a listener is exactly"),
+            ),
+            ("{unix: a.sock}", Some("Error /broker/listeners/0/unix a whole path")),
+            ("{tcp: 1883}", Some("Error /broker/listeners/0/tcp `1883` is not an address")),
+            ("{tcp: '127.0.0.1:1', cert: /x}", Some("Error /broker/listeners/0/cert belongs to")),
+            (
+                "{tcp: '127.0.0.1:1', max_role: boss}",
+                Some("Error /broker/listeners/0/max_role `boss`"),
+            ),
+            (
+                "{tls: '0.0.0.0:8883', cert: /x, key: /y}",
+                Some("Warning /broker/listeners/0/tls not built"),
+            ),
+            ("5", Some("Error /broker/listeners/0 a group of settings")),
+        ] {
+            let found = told(&format!("listeners: [{listener}]"));
+            match says {
+                None => assert_eq!(found, [""; 0], "{listener}"),
+                Some(says) => assert!(found.len() == 1 && found[0].starts_with(says), "{found:?}"),
+            }
+        }
+        let long = format!("listeners: [{{unix: /{}}}]", "x".repeat(107));
+        assert!(told(&long)[0].contains("too long for a socket"));
+    }
+
+    #[test]
+    fn two_listeners_cannot_have_one_place() {
+        let found = told("listeners: [{tcp: '127.0.0.1:1'}, {tcp: '127.0.0.1:1', max_role: app}]");
+        assert_eq!(found, ["Error /broker/listeners/1 there is a listener at this place already"]);
+    }
+
+    #[test]
+    fn a_rule_names_whom_what_and_where() {
+        let rule = "principal: 'user:bob', allow: read, filter: 'a/#'";
+        assert_eq!(told(&format!("acl: [{{{rule}}}]")), [""; 0]);
+        for wrong in [
+            "allow: read, filter: a",
+            "role: app, filter: a",
+            "role: app, principal: x, allow: read, filter: a",
+            "role: app, allow: read, deny: write, filter: a",
+            "role: app, allow: read, filter: 'a/#/b'",
+            "role: app, allow: read",
+            "role: app, allow: everything, filter: a",
+        ] {
+            assert!(!told(&format!("acl: [{{{wrong}}}]")).is_empty(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_have_limits() {
+        assert_eq!(
+            told("limits: {max_packet_size: 1GiB, max_inflight: 0, max_topic_alias: 0}"),
+            [
+                "Error /broker/limits/max_packet_size 1GiB is out of range: 1KiB to 256MiB",
+                "Error /broker/limits/max_inflight 0 is out of range: 1 to 65535",
+            ]
+        );
     }
 }

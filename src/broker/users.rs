@@ -318,7 +318,13 @@ impl Users {
         let now = meta.map(|m| (m.ino(), m.len(), m.mtime(), m.mtime_nsec()));
         if now != self.seen {
             self.seen = now;
-            let (users, bad) = parse(&fs::read_to_string(&self.path).unwrap_or_default());
+            let text = fs::read_to_string(&self.path).unwrap_or_else(|error| {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::warn!(file = %self.path.display(), %error, "password file: no users");
+                }
+                String::new()
+            });
+            let (users, bad) = parse(&text);
             for line in bad {
                 tracing::warn!(file = %self.path.display(), %line, "password file: line ignored");
             }

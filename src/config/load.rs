@@ -141,6 +141,13 @@ pub fn check(file: &Path, around: &Surroundings) -> Vec<Problem> {
     read(&Sources::Only(file.to_owned()), around).judged.problems
 }
 
+/// Everything that is wrong with a text, for the tests of the sections.
+#[cfg(test)]
+pub(crate) fn problems_of(text: &str) -> Vec<Problem> {
+    let page = Page { path: "f".into(), bytes: Ok(text.as_bytes().to_vec()), notes: Vec::new() };
+    judge(&[page], &Surroundings::default()).problems
+}
+
 fn judge(pages: &[Page], around: &Surroundings) -> Judged {
     let mut report = Report::default();
     let mut forms = Vec::new();

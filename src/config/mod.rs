@@ -21,6 +21,8 @@ mod units;
 mod yaml;
 
 pub use decode::{Decode, Fields, Reader};
+#[cfg(test)]
+pub(crate) use load::problems_of;
 pub use load::{Loaded, Read, Source, Sources, check, read};
 pub use node::{Entry, Node, Scalar, Style, Value};
 pub use problem::{Mark, Problem, Report, Severity};

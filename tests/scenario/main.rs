@@ -11,6 +11,7 @@ mod bridge;
 mod cli;
 mod client;
 mod commands;
+mod config;
 mod harness;
 mod security;
 mod stats;

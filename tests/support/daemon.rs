@@ -245,6 +245,10 @@ impl Daemon {
             self.watch = Some(Watch::start(&self.socket()));
         }
     }
+    /// Another file of the test's own, for the next start.
+    pub(crate) fn rewrite(&mut self, yaml: &str) {
+        self.builder.whole = Some(yaml.to_owned());
+    }
     /// Every publish so far kept the contract.
     ///
     /// # Panics
