@@ -157,6 +157,13 @@ impl Sender {
         self.intake.push(Op::Publish { link: self.link, message, reply: None });
     }
 
+    /// As [`Sender::post`], several at once: the broker wakes once for all of them.
+    pub fn post_all(&self, messages: impl IntoIterator<Item = Message>) {
+        let link = self.link;
+        let publish = |message| Op::Publish { link, message: Box::new(message), reply: None };
+        self.intake.push_all(messages.into_iter().map(publish));
+    }
+
     /// Publishes and waits for the PUBACK: the message is safe.
     ///
     /// # Errors

@@ -84,13 +84,21 @@ impl Intake {
 
     /// Puts an operation in and rings once per turn of the loop.
     pub(crate) fn push(&self, op: Op) {
+        self.push_all(std::iter::once(op));
+    }
+
+    /// Puts operations in that belong together, so that the loop wakes once for all of them. They must
+    /// be at hand: the queue is locked meanwhile.
+    pub(crate) fn push_all(&self, ops: impl Iterator<Item = Op>) {
         {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            if queue.len() >= LONGEST && matches!(op, Op::Publish { reply: None, .. }) {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                return;
+            for op in ops {
+                if queue.len() >= LONGEST && matches!(op, Op::Publish { reply: None, .. }) {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                queue.push_back(op);
             }
-            queue.push_back(op);
         }
         if !self.rung.swap(true, Ordering::AcqRel) {
             let _ = self.bell.write(1); // full means it rings already

@@ -27,6 +27,8 @@ pub(super) struct Outlet {
     thresholds: [f64; COUNT],
     told: [Table<Told>; COUNT],
     families: BTreeMap<String, FamilyState>,
+    /// What one sample makes, so that the broker wakes once for it.
+    outbox: Vec<Message>,
 }
 
 /// What was told of one instance, and where.
@@ -65,6 +67,7 @@ impl Outlet {
             thresholds: [0.0; COUNT],
             told: Default::default(),
             families: BTreeMap::new(),
+            outbox: Vec::new(),
         }
     }
 
@@ -117,6 +120,7 @@ impl Outlet {
         for (family, _) in instances.into_iter().filter(|(_, count)| *count > 0) {
             self.told[family as usize].forget_unseen();
         }
+        self.sender.post_all(self.outbox.drain(..));
     }
 
     /// Publishes how the families are, if that changed, and says what it means for the subsystem.
@@ -186,7 +190,7 @@ impl Teller<'_> {
         let metric = MetricRef { values, stamp: outlet.stamper.stamp() };
         let mut json = Vec::with_capacity(512); // the longest, memory, has 450
         if serde_json::to_writer(&mut json, &metric).is_ok() {
-            outlet.sender.post(Message::new(row.kept.topic.clone(), json));
+            outlet.outbox.push(Message::new(row.kept.topic.clone(), json));
         }
     }
 }

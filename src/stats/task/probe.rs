@@ -18,6 +18,9 @@ use crate::stats::rate::tenths;
 /// The proportional share of memory costs the kernel a walk over all pages.
 const PSS_INTERVAL: Duration = Duration::from_secs(60);
 
+/// To look for sensors, the folders of /sys are read.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Why a family has nothing, or not all, to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -50,7 +53,7 @@ pub struct Probe {
     diskstats: Kept,
     netdev: Kept,
     mounts: Mounts,
-    sensors: Vec<Sensor>,
+    sensors: Sensors,
     own: Own,
     troubles: [Option<Trouble>; COUNT],
 }
@@ -75,6 +78,12 @@ struct FileSystem {
     point: Arc<str>,
     kind: Arc<str>,
     source: Arc<str>,
+}
+
+#[derive(Debug, Default)]
+struct Sensors {
+    found: Vec<Sensor>,
+    looked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -102,7 +111,7 @@ impl Probe {
             diskstats: Kept::new("/proc/diskstats"),
             netdev: Kept::new("/proc/net/dev"),
             mounts: Mounts { mountinfo, disks, chosen: Vec::new() },
-            sensors: Vec::new(),
+            sensors: Sensors::default(),
             own: Own::default(),
             troubles: Default::default(),
         }
@@ -120,7 +129,7 @@ impl Probe {
                 Family::Disk => self.mounts.disks(&mut self.buffer, &mut sample),
                 Family::Io => self.io(at, &mut sample),
                 Family::Network => self.network(at, &mut sample),
-                Family::Temperature => self.temperature(&mut sample),
+                Family::Temperature => self.sensors.sample(at, &mut self.buffer, &mut sample),
                 Family::Daemon => self.daemon(at, &mut sample),
             };
             self.troubles[family as usize] = done.err();
@@ -166,28 +175,6 @@ impl Probe {
         into.network = self.meters.network(at, self.netdev.whole(&mut self.buffer)?);
         if into.network.is_empty() {
             return Err(Trouble::Absent("no network interface that was ever used"));
-        }
-        Ok(())
-    }
-
-    fn temperature(&mut self, into: &mut Sample) -> Result<(), Trouble> {
-        if self.sensors.is_empty() {
-            let named =
-                |sensor: thermal::Sensor| Sensor { name: sensor.name.as_str().into(), sensor };
-            self.sensors = thermal::sensors(Path::new("/sys")).into_iter().map(named).collect();
-        }
-        if self.sensors.is_empty() {
-            return Err(Trouble::Absent("no temperature sensor"));
-        }
-        for Sensor { name, sensor } in &self.sensors {
-            if let Some(degrees) = sensor.read(&mut self.buffer) {
-                let told = Temperature { temperature_c: tenths(degrees) };
-                into.temperature.insert(name.clone(), told);
-            }
-        }
-        if into.temperature.is_empty() {
-            self.sensors.clear(); // perhaps they are others now
-            return Err(Trouble::Failed("no temperature sensor answers".to_owned()));
         }
         Ok(())
     }
@@ -271,6 +258,40 @@ impl Mounts {
         };
         self.chosen = chosen.into_iter().map(system).collect();
         Ok(())
+    }
+}
+
+impl Sensors {
+    fn sample(
+        &mut self,
+        at: Instant,
+        buffer: &mut Buffer,
+        into: &mut Sample,
+    ) -> Result<(), Trouble> {
+        self.look(at);
+        if self.found.is_empty() {
+            return Err(Trouble::Absent("no temperature sensor"));
+        }
+        for Sensor { name, sensor } in &self.found {
+            if let Some(degrees) = sensor.read(buffer) {
+                let told = Temperature { temperature_c: tenths(degrees) };
+                into.temperature.insert(name.clone(), told);
+            }
+        }
+        if into.temperature.is_empty() {
+            return Err(Trouble::Failed("no temperature sensor answers".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Drivers come and go, but rarely.
+    fn look(&mut self, at: Instant) {
+        if self.looked.is_some_and(|then| at.saturating_duration_since(then) < LOOK_INTERVAL) {
+            return;
+        }
+        let named = |sensor: thermal::Sensor| Sensor { name: sensor.name.as_str().into(), sensor };
+        self.found = thermal::sensors(Path::new("/sys")).into_iter().map(named).collect();
+        self.looked = Some(at);
     }
 }
 
