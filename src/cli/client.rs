@@ -19,9 +19,10 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 pub use super::address::Address;
-use super::packets::{self, Heard};
-pub use super::stream::{Interrupt, Tls};
+use super::packets::{self, Answer, Heard};
+pub use super::stream::Interrupt;
 use super::stream::{Stream, Waited, now};
+pub use super::tls::Tls;
 use crate::broker::wire::{self, Packet, PacketType, Reason, Version};
 use crate::bus::{Message, Qos};
 
@@ -176,7 +177,11 @@ impl Client {
             Trouble::Refused(Refusal { reason: Reason::TopicFilterInvalid, text })
         })?;
         self.write(&bytes)?;
-        self.answer(PacketType::SubAck, id)
+        let answer = self.answer(PacketType::SubAck, id)?;
+        let Some(mut no) = answer.refusal else { return Ok(()) };
+        let filter = filters.get(answer.place).copied().unwrap_or_default();
+        no.text = Some(format!("no subscription to {filter}: {no}"));
+        Err(Trouble::Refused(no))
     }
 
     /// Publishes; with QoS 1 and 2 the broker has it when this returns.
@@ -193,11 +198,11 @@ impl Client {
         };
         self.write(&bytes)?;
         match (qos, id) {
-            (Qos::AtLeastOnce, Some(id)) => self.answer(PacketType::PubAck, id),
+            (Qos::AtLeastOnce, Some(id)) => self.granted(PacketType::PubAck, id),
             (Qos::ExactlyOnce, Some(id)) => {
-                self.answer(PacketType::PubRec, id)?;
+                self.granted(PacketType::PubRec, id)?;
                 self.write(&packets::acknowledge(Packet::PubRel, id))?;
-                self.answer(PacketType::PubComp, id)
+                self.granted(PacketType::PubComp, id)
             }
             (Qos::AtMostOnce, _) | (_, None) => Ok(()),
         }
@@ -272,14 +277,19 @@ impl Client {
         NonZeroU16::new(self.last_id).unwrap_or(NonZeroU16::MIN)
     }
 
+    /// Waits for the answer to packet `id`, and takes no no.
+    fn granted(&mut self, wanted: PacketType, id: NonZeroU16) -> Result<(), Trouble> {
+        let refusal = self.answer(wanted, id)?.refusal;
+        refusal.map_or(Ok(()), |no| Err(Trouble::Refused(no)))
+    }
+
     /// Waits for the answer to packet `id`.
-    fn answer(&mut self, wanted: PacketType, id: NonZeroU16) -> Result<(), Trouble> {
+    fn answer(&mut self, wanted: PacketType, id: NonZeroU16) -> Result<Answer, Trouble> {
         let until = now() + self.patience;
         loop {
             match self.heard(until)? {
-                // A PUBREC with an error ends the exchange, as does any answer to this very packet.
                 Some(Heard::Answer(answer)) if answer.id == id && answer.packet == wanted => {
-                    return answer.refusal.map_or(Ok(()), |no| Err(Trouble::Refused(no)));
+                    return Ok(answer);
                 }
                 Some(_) => {}
                 None if now() >= until => return Err(Trouble::Late),

@@ -30,6 +30,7 @@ mod session;
 mod status;
 mod stream;
 mod terminal;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -41,6 +41,8 @@ pub(super) struct Answer {
     pub(super) packet: PacketType,
     pub(super) id: NonZeroU16,
     pub(super) refusal: Option<Refusal>,
+    /// Which of the filters is refused.
+    pub(super) place: usize,
 }
 
 impl Heard {
@@ -72,11 +74,13 @@ impl Heard {
                 packet: packet.packet_type(),
                 id: ack.packet_id,
                 refusal: refusal(ack.reason, ack.properties),
+                place: 0,
             }),
             Packet::SubAck(ack) | Packet::UnsubAck(ack) => Heard::Answer(Answer {
                 packet: packet.packet_type(),
                 id: ack.packet_id,
-                refusal: worst(ack, packet.packet_type()),
+                refusal: refused(ack, packet.packet_type()),
+                place: place(ack, packet.packet_type()).unwrap_or(0),
             }),
             Packet::PingResp => Heard::Pong,
             Packet::Disconnect(end) => Heard::Closed(farewell(end)),
@@ -102,8 +106,12 @@ fn refusal(reason: Reason, properties: Properties<'_>) -> Option<Refusal> {
     reason.is_error().then(|| Refusal { reason, text: text(properties) })
 }
 
-fn worst(ack: &SubAck<'_>, packet: PacketType) -> Option<Refusal> {
-    let reason = ack.reasons(packet).find(|reason| reason.is_error())?;
+fn place(ack: &SubAck<'_>, packet: PacketType) -> Option<usize> {
+    ack.reasons(packet).position(Reason::is_error)
+}
+
+fn refused(ack: &SubAck<'_>, packet: PacketType) -> Option<Refusal> {
+    let reason = ack.reasons(packet).nth(place(ack, packet)?)?;
     refusal(reason, ack.properties)
 }
 

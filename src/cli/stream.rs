@@ -5,31 +5,17 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 
 use super::address::Address;
-
-/// The certificates of Debian, Buildroot and Yocto alike.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
-
-/// What TLS needs to know.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// Whom to trust (PEM); the system's certificates when not given.
-    pub ca: Option<PathBuf>,
-    /// Own certificate and key (PEM).
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
+use super::tls::{Tls, config};
 
 /// Ctrl-C and SIGTERM, to be read like a socket instead of ending the process in the middle.
 pub struct Interrupt(SignalFd);
@@ -83,7 +69,7 @@ impl Stream {
             Address::Tcp(host, port) => Pipe::Tcp(tcp(host, *port, until)?),
             Address::Tls(host, port) => {
                 let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-                let config = Arc::new(tls_config(tls)?);
+                let config = config(tls)?;
                 let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
                 Pipe::Tls(Box::new(StreamOwned::new(connection, tcp(host, *port, until)?)))
             }
@@ -204,33 +190,4 @@ fn tcp(host: &str, port: u16, until: Instant) -> io::Result<TcpStream> {
         }
     }
     Err(last)
-}
-
-fn tls_config(tls: &Tls) -> io::Result<ClientConfig> {
-    let path = tls.ca.clone().unwrap_or_else(|| SYSTEM_ROOTS.into());
-    let unreadable = |path: &PathBuf, what: &str, e: &dyn std::fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {what}: {e}", path.display()))
-    };
-    let mut roots = RootCertStore::empty();
-    let certificates =
-        CertificateDer::pem_file_iter(&path).map_err(|e| unreadable(&path, "certificates", &e))?;
-    // A bundle may carry what rustls does not take; what it does take must not be nothing.
-    let (added, _) = roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-    if added == 0 {
-        return Err(unreadable(&path, "certificates", &"there is none in it"));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots);
-    let Some((certificate, key)) = &tls.identity else { return Ok(builder.with_no_client_auth()) };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| unreadable(certificate, "certificate", &e))?;
-    let key_der =
-        PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable(key, "private key", &e))?;
-    builder
-        .with_client_auth_cert(chain, key_der)
-        .map_err(|e| unreadable(certificate, "does not serve with its key", &e))
 }

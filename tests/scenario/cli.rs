@@ -225,6 +225,12 @@ fn a_user_that_was_added_logs_in_with_its_password_and_role() {
     let reply: Value = serde_json::from_str(&shown).expect("one JSON document");
     assert_eq!(reply["result"]["role"], "observer");
     assert_eq!(login("battery staple").0, 3);
+    let mut log =
+        bare(&["--url", &tcp(&daemon), "--username", "alice", "sub", "a", "maestro/log/#"]);
+    log.env("MAESTRO_PASSWORD", "correct horse");
+    let (code, _, error) = run(log);
+    assert_eq!(code, 3);
+    assert!(error.contains("refused: no subscription to "), "{error}");
 }
 
 #[test]
