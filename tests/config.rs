@@ -1,5 +1,6 @@
 //! Configuration files as they are found on boxes.
 
+#[expect(dead_code, reason = "counts are for scenarios")]
 #[path = "support/skip.rs"]
 mod skip;
 

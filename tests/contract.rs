@@ -3,6 +3,7 @@
 
 #[path = "support/contract_check.rs"]
 mod contract_check;
+#[expect(dead_code, reason = "counts are for scenarios")]
 #[path = "support/skip.rs"]
 mod skip;
 

@@ -111,14 +111,6 @@ impl TopicSpec {
         given.next().is_none()
     }
 
-    /// What stands in `topic` where the pattern has `{name}`; for the rest of a topic, its first level.
-    pub fn parameter<'t>(&self, topic: &'t str, name: &str) -> Option<&'t str> {
-        self.levels.iter().zip(topic.split('/')).find_map(|(level, found)| match level {
-            Level::Any(n) | Level::Rest(n) if *n == name => Some(found),
-            Level::Any(_) | Level::Rest(_) | Level::Word(_) => None,
-        })
-    }
-
     /// Whether the payload is JSON of a registered type.
     pub fn is_typed(&self) -> bool {
         !matches!(self.payload, "text" | "any" | "none")

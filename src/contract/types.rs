@@ -22,8 +22,6 @@ use crate::system::message as system;
 pub struct Type {
     /// `<subsystem>.<Type>`.
     pub name: &'static str,
-    /// Its keys, as they stand in JSON, in order; none if it is not a plain struct.
-    pub keys: fn() -> &'static [&'static str],
     /// Its JSON Schema; the doc comments of its fields are the descriptions.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Decodes and encodes again.
@@ -36,7 +34,6 @@ impl Type {
     const fn of<T: Serialize + DeserializeOwned + JsonSchema>(name: &'static str) -> Type {
         Type {
             name,
-            keys: keys::<T>,
             schema: T::json_schema,
             round_trip: round_trip::<T>,
             arguments: |args| arguments::<T>(args).map(drop),
