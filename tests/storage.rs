@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "support/long.rs"]
+mod long;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -194,7 +196,7 @@ fn nothing_acknowledged_is_lost_and_no_batch_is_halved_by_a_kill_at_any_instant(
     let test = "nothing_acknowledged_is_lost_and_no_batch_is_halved_by_a_kill_at_any_instant";
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged = 0_u32;
-    for round in 0..skip::count(12, 200) {
+    for round in 0..long::count(12, 200) {
         let mut child = again(test, directory.path(), &[]).stdout(Stdio::piped()).spawn().unwrap();
         let told = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut numbers = told.filter_map(|line| line.parse::<u32>().ok());
@@ -281,7 +283,7 @@ fn whatever_bytes_of_the_file_are_changed_the_store_opens_reads_and_writes() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(random >> 33).unwrap() % below
     };
-    for round in 0..skip::count(60, 2000) {
+    for round in 0..long::count(60, 2000) {
         let mut bytes = good.clone();
         for _ in 0..=(round % 7) {
             let place = next(if round % 2 == 0 { 4096 } else { bytes.len() });

@@ -12,7 +12,7 @@ use crate::support::{
     client::Client,
     clock::{PATIENCE, until},
     daemon::Daemon,
-    skip::count,
+    long::count,
 };
 
 const REBOOT: &str = "maestro/cmd/system/reboot";

@@ -10,6 +10,7 @@
 //! | `certificates` | an authority of our own for those |
 //! | `net` | hosts in network namespaces, links between them, a silent cut |
 //! | `skip` | how a test says by name that it cannot run here |
+//! | `long` | how often to repeat, short or long |
 //! | `clock`, `process` | the two things a test takes from the system |
 
 pub(crate) mod certificates;
@@ -17,6 +18,7 @@ pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod contract_check;
 pub(crate) mod daemon;
+pub(crate) mod long;
 pub(crate) mod mosquitto;
 pub(crate) mod net;
 pub(crate) mod peers;

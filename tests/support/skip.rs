@@ -19,8 +19,3 @@ pub(crate) fn skip(reason: &str) {
     let mut file = file.expect("open the file in MAESTRO_SKIPS");
     writeln!(file, "SKIP {name}: {reason}").expect("write the skip");
 }
-
-/// How often to repeat: the full count under `tests/run --long`, else the short one.
-pub(crate) fn count(short: usize, long: usize) -> usize {
-    if std::env::var_os("MAESTRO_LONG").is_some() { long } else { short }
-}
