@@ -68,14 +68,6 @@ impl Family {
             }
         })
     }
-
-    /// Whether it has shares or rates, which take two samples.
-    pub fn has_rates(self) -> bool {
-        match self {
-            Family::Cpu | Family::Io | Family::Network | Family::Daemon => true,
-            Family::Memory | Family::Load | Family::Disk | Family::Temperature => false,
-        }
-    }
 }
 
 /// A set of families.

@@ -1,7 +1,8 @@
 //! Decides when what is measured, and when a batch goes out. Pure: no file, no clock.
 //!
 //! ```text
-//!   start: every family at once; those with rates again 1 s later
+//!   start: every family at once, and again 1, 2 and 4 s later: the first rates, and something to see for
+//!          whoever starts the daemon and then subscribes
 //!   then : each at the multiples of its interval, counted from the start, so that families of
 //!          10 s and 60 s wake the processor once, not twice
 //!   batch: opened by the first sample gathered; goes out with the sample that fills it, or when the
@@ -17,9 +18,9 @@ use crate::command::{Answer, Call};
 use crate::contract;
 use crate::service::{Event, Machine, Wake};
 
-/// Until the second sample of the families with rates: short enough to be "at once", long enough for a
-/// rate that means something.
-const FIRST_RATES: Duration = Duration::from_secs(1);
+/// After the start, everything is measured at these times, too.
+const EARLY: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// What the task is asked to do.
 #[derive(Debug)]
@@ -52,7 +53,8 @@ pub(super) struct Sampler {
     plan: Plan,
     origin: Instant,
     due: [Option<Instant>; COUNT],
-    first_rates: Option<Instant>,
+    /// How many of [`EARLY`] are over.
+    early: usize,
     gathering: Vec<Gathering>,
     closing: bool,
 }
@@ -68,7 +70,7 @@ impl Sampler {
     pub(super) fn new(plan: Plan, now: Instant) -> Sampler {
         let due = plan.every.map(|every| every.map(|_| now));
         let gathering = vec![Gathering::default(); plan.batches.len()];
-        Sampler { plan, origin: now, due, first_rates: None, gathering, closing: false }
+        Sampler { plan, origin: now, due, early: 0, gathering, closing: false }
     }
 
     /// The families that are on.
@@ -78,11 +80,9 @@ impl Sampler {
 
     fn due(&mut self, now: Instant) -> Vec<Effect> {
         let mut families = self.take_due(now);
-        let rates: Families = self.on().iter().filter(|family| family.has_rates()).collect();
-        if now < self.origin + FIRST_RATES {
-            self.first_rates = Some(self.origin + FIRST_RATES);
-        } else if self.first_rates.take().is_some() {
-            families = families.iter().chain(rates.iter()).collect();
+        while self.next_early().is_some_and(|at| at <= now) {
+            self.early += 1;
+            families = self.on();
         }
         let mut effects = Vec::new();
         if !families.is_empty() {
@@ -91,6 +91,11 @@ impl Sampler {
         }
         effects.extend(self.full(now));
         effects
+    }
+
+    fn next_early(&self) -> Option<Instant> {
+        let after = EARLY.get(self.early)?;
+        (!self.on().is_empty()).then(|| self.origin + *after)
     }
 
     /// The families whose time has come; their next time is the next multiple of their interval, so
@@ -175,7 +180,7 @@ impl Machine for Sampler {
             return Wake::Done;
         }
         let sends = self.gathering.iter().filter_map(|batch| batch.send_at);
-        let next = self.due.iter().flatten().copied().chain(self.first_rates).chain(sends).min();
+        let next = self.due.iter().flatten().copied().chain(self.next_early()).chain(sends).min();
         next.map_or(Wake::OnInput, Wake::At)
     }
 }
@@ -231,40 +236,36 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_measured_at_once_and_rates_a_second_later() {
+    fn everything_is_measured_at_once_and_a_few_times_more_in_the_first_seconds() {
         let plan = plan(&[(Family::Cpu, 10), (Family::Memory, 10)], (100, 100));
         let told = run(&mut Sampler::new(plan, at(0)), 20);
-        assert_eq!(told, ["0 cpu+memory", "1 cpu", "10 cpu+memory", "20 cpu+memory"]);
+        assert_eq!(told, [0, 1, 2, 4, 10, 20].map(|second| format!("{second} cpu+memory")));
     }
 
     #[test]
     fn intervals_that_fit_into_each_other_share_their_wake_ups() {
-        let plan =
-            plan(&[(Family::Memory, 10), (Family::Disk, 30), (Family::Load, 15)], (100, 100));
-        let told = run(&mut Sampler::new(plan, at(0)), 30);
-        let expected = [
-            "0 memory+load+disk",
-            "1 ",
-            "10 memory",
-            "15 load",
-            "20 memory",
-            "30 memory+load+disk",
-        ];
-        assert_eq!(told, expected);
+        let families = [(Family::Memory, 10), (Family::Disk, 30), (Family::Load, 15)];
+        let mut sampler = Sampler::new(plan(&families, (100, 100)), at(0));
+        run(&mut sampler, 9);
+        let told = run(&mut sampler, 30);
+        assert_eq!(told, ["10 memory", "15 load", "20 memory", "30 memory+load+disk"]);
     }
 
     #[test]
     fn a_full_batch_goes_out_with_the_sample_that_fills_it() {
-        let told = run(&mut Sampler::new(plan(&[(Family::Load, 10)], (2, 100)), at(0)), 30);
-        assert_eq!(told, ["0 load", "1 ", "10 load send0", "20 load", "30 load send0"]);
+        let told = run(&mut Sampler::new(plan(&[(Family::Load, 10)], (3, 100)), at(0)), 30);
+        let expected = ["0 load", "1 load", "2 load send0", "4 load", "10 load", "20 load send0"];
+        assert_eq!(told[..6], expected);
     }
 
     #[test]
     fn an_old_batch_goes_out_with_the_next_sample_or_on_its_own() {
-        let told = run(&mut Sampler::new(plan(&[(Family::Load, 10)], (100, 20)), at(0)), 30);
-        assert_eq!(told, ["0 load", "1 ", "10 load", "20 load send0", "30 load"]);
-        let told = run(&mut Sampler::new(plan(&[(Family::Load, 600)], (100, 60)), at(0)), 100);
-        assert_eq!(told, ["0 load", "1 ", "60 send0"]);
+        let mut sampler = Sampler::new(plan(&[(Family::Load, 10)], (100, 20)), at(0));
+        run(&mut sampler, 9);
+        assert_eq!(run(&mut sampler, 30), ["10 load", "20 load send0", "30 load"]);
+        let mut sampler = Sampler::new(plan(&[(Family::Load, 600)], (100, 60)), at(0));
+        run(&mut sampler, 9);
+        assert_eq!(run(&mut sampler, 100), ["60 send0"]);
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn a_misspelled_family_is_refused_with_the_nearest_name() {
 
 #[test]
 fn samples_go_to_the_cloud_in_batches_and_the_last_one_goes_before_the_end() {
-    let config = "stats: {load: 500ms, cpu: off, batch: {max_count: 3, max_age: 1h}}";
+    let config = "stats: {load: 500ms, batch: {max_count: 3, max_age: 1h}}";
     let mut daemon = Daemon::build().config(config).start();
     let mut client = daemon.client("cloud");
     client.subscribe("$maestro/batch/stats/#", 1);
