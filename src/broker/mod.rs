@@ -6,7 +6,7 @@
 //!     links ──> intake |            +──> writes: one batch per turn ──> storage ──> intake
 //!                      +──> gate (commands), links (deliveries), password checks
 //! ```
-//! The core is pure and knows neither sockets nor disk nor clock; [`turn`] is the only hand. Storage is
+//! The core is pure and knows neither sockets nor disk nor clock; `turn` is the only hand. Storage is
 //! never waited for: an acknowledgement that needs the disk is sent in a later turn.
 
 pub mod acl;
