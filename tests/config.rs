@@ -1,6 +1,5 @@
 //! Configuration files as they are found on boxes.
 
-#[expect(dead_code, reason = "counts are for scenarios")]
 #[path = "support/skip.rs"]
 mod skip;
 

@@ -3,7 +3,6 @@
 
 #[path = "support/contract_check.rs"]
 mod contract_check;
-#[expect(dead_code, reason = "counts are for scenarios")]
 #[path = "support/skip.rs"]
 mod skip;
 
