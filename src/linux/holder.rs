@@ -1,4 +1,4 @@
-//! Who holds a TCP port: /proc/net/tcp for the socket's inode, `/proc/<pid>/fd` for its owner (proc(5)).
+//! Who holds a TCP port: /proc/net/tcp for the socket's inode, ``/proc/<pid>/fd`` for its owner (proc(5)).
 
 use std::fs;
 
