@@ -10,9 +10,11 @@
 mod decode;
 mod files;
 mod load;
+mod macros;
 mod merge;
 mod node;
 mod original;
+mod page;
 pub mod paths;
 mod problem;
 mod secret;
