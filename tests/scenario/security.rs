@@ -346,7 +346,7 @@ fn a_filter_wider_than_the_role_is_trimmed() {
     let wide = sees("#");
     assert!(wide.contains("maestro/info {"), "{wide}");
     assert!(!wide.contains("maestro/task/"), "{wide}");
-    let narrow = sees("maestro/task/#");
+    let narrow = sees("maestro/log/#");
     assert!(narrow.contains("Subscribed (mid: 1): 135"), "{narrow}");
     let mut operator = daemon.tcp_client("operator");
     operator.subscribe("maestro/#", 1);
