@@ -8,6 +8,7 @@
 mod support;
 
 mod bridge;
+mod broker;
 mod cli;
 mod client;
 mod commands;
