@@ -44,8 +44,8 @@ fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
         daemon.kill(); // the moment after an acknowledgement
         daemon.start_again();
     }
-    let count = (sent + count(5, 30)).to_string();
-    let got = keeper(&daemon, &["-C", &count, "-W", "20", "-F", "%t %p"]);
+    let all = (sent + count(5, 30)).to_string();
+    let got = keeper(&daemon, &["-C", &all, "-W", "20", "-F", "%t %p"]);
     let numbers = got.lines().filter_map(|line| line.strip_prefix("q/n ")?.parse().ok());
     assert_eq!(numbers.collect::<Vec<usize>>(), (1..=sent).collect::<Vec<_>>(), "all, in order");
     let mut reader = daemon.client("reader");
