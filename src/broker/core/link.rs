@@ -17,6 +17,10 @@ use crate::topic;
 /// Messages a link has not acknowledged; the rest waits in its session.
 const WINDOW: usize = 128;
 
+/// The same for a bridge: it bounds, ages and counts what waits for its cloud itself, and of a state
+/// keeps the latest only, so all of it is to be in its hands.
+const BRIDGE_WINDOW: usize = u16::MAX as usize;
+
 impl Core {
     /// A link begins; an earlier one of the same principal ends.
     pub(crate) fn attach(&mut self, link: LinkId, principal: Principal, fx: &mut Effects) {
@@ -40,7 +44,8 @@ impl Core {
         session.land();
         session.principal = principal;
         session.peer = Peer::Link;
-        session.window = WINDOW;
+        let over_bridge = session.principal.bridge.is_some();
+        session.window = if over_bridge { BRIDGE_WINDOW } else { WINDOW };
         // The new owner says itself what it wants.
         let filters: Vec<Box<str>> = session.filters.keys().cloned().collect();
         for filter in filters {
