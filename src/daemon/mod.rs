@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -112,6 +112,8 @@ struct Daemon {
 
 impl Daemon {
     async fn run(mut self) -> std::io::Result<()> {
+        // First of all: whoever stops it early gets an end in order, too.
+        let told = Told::listen()?;
         let stop = CancellationToken::new();
         let stamper = Stamper::new(&linux::boot::short_boot_id());
         self.name_the_box();
@@ -151,7 +153,7 @@ impl Daemon {
         rehearse(self.options.rehearse_panic.as_deref(), &broker.handle(), &self.store);
         listening.greeting.print(&self.loaded.config.root);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        until_told().await?;
+        told.to_end().await;
         tracing::info!("going down");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         stop.cancel();
@@ -291,16 +293,32 @@ async fn tell_figures(store: Store, link: bus::Link, root: Root, stamper: Stampe
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn until_told() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => tracing::warn!("reloading is not built yet; restart to load the files"),
+/// The signals that a daemon is told things by.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Told {
+    fn listen() -> std::io::Result<Told> {
+        Ok(Told {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    async fn to_end(mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    tracing::warn!("reloading is not built yet; restart to load the files");
+                }
+            }
         }
     }
 }
