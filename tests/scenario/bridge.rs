@@ -186,13 +186,13 @@ fn what_happened_while_the_cloud_was_down_arrives_in_order_and_a_cloud_that_forg
     cloud.process().signal(nix::sys::signal::Signal::SIGKILL);
     let state = wait_for_state(&mut local, STATE, "disconnected", PATIENCE);
     assert!(state["reason"]["message"].as_str().is_some_and(|m| m.contains("mqtts://")), "{state}");
-    for n in 0..300 {
+    for n in 0..2000 {
         local.publish("sensors/count", n.to_string());
     }
     cloud.start_again();
     let mut operator = cloud.client("operator");
     operator.subscribe("gw/#", 1);
-    for n in 0..300 {
+    for n in 0..2000 {
         assert_eq!(operator.on("gw/GW-TEST/sensors/count").text(), n.to_string());
     }
     let mut later = cloud.client("later");
