@@ -90,6 +90,11 @@ impl Retained {
             .collect()
     }
 
+    /// When the next message expires.
+    pub(crate) fn next_expiry(&self) -> Option<std::time::Instant> {
+        self.topics.values().filter_map(|kept| kept.expires).min()
+    }
+
     /// Topics whose message has expired.
     pub(crate) fn expired(&self, now: Now) -> Vec<Arc<str>> {
         let expired = self.topics.iter().filter(|(_, kept)| kept.expired(now));

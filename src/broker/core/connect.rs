@@ -1,6 +1,5 @@
 //! CONNECT (§3.1): identity, client id, session, will, and the CONNACK (§3.2).
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -284,7 +283,7 @@ impl Core {
         let patience = Duration::from_millis(1500) * u32::from(connect.keep_alive_s);
         if !patience.is_zero() {
             connection.patience = Some(patience);
-            self.timers.push(Reverse((fx.now.at + patience, Timer::Alive(key))));
+            self.due_at(fx.now.at + patience, Timer::Alive(key));
         }
         let properties = properties.as_properties();
         let ack = ConnAck { session_present: at.present, reason: Reason::Success, properties };

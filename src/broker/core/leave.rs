@@ -1,6 +1,5 @@
 //! The end of connections and of sessions: DISCONNECT, takeover, silence, wills, expiry.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::connection::State;
@@ -75,10 +74,10 @@ impl Core {
             session.ends_at = Some(fx.now.at + Duration::from_secs(session.expiry_s.into()));
         }
         session.will_at = patience.map(|delay_s| fx.now.at + Duration::from_secs(delay_s.into()));
-        for at in session.will_at.into_iter().chain(session.ends_at) {
-            self.timers.push(Reverse((at, Timer::Session(key))));
+        let (client, will_at, ends_at) = (session.client.clone(), session.will_at, session.ends_at);
+        for at in will_at.into_iter().chain(ends_at) {
+            self.due_at(at, Timer::Session(key));
         }
-        let client = session.client.clone();
         self.store_session(key, fx);
         self.session_due(key, fx); // a will without delay fires at once
         self.tell_presence(&client, None, fx);

@@ -36,9 +36,9 @@ mod subscribe;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod timers;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -47,6 +47,7 @@ use effects::Hold;
 
 pub(super) use connection::Origin;
 use connection::{Connection, Crowd, State};
+use timers::{Timer, Timers};
 
 use super::acl::Acl;
 use super::intake::{LinkId, Op, Reply, Ticket};
@@ -89,7 +90,7 @@ pub(crate) struct Core {
     held: HashMap<Ticket, Held>,
     next_ticket: Ticket,
     next_row: u64,
-    timers: BinaryHeap<Reverse<(Instant, Timer)>>,
+    timers: Timers,
     /// Used again for each publish.
     matched: Vec<Subscriber>,
     properties: PropertyBuffer,
@@ -110,19 +111,6 @@ enum Waiter {
 struct Held {
     message: Arc<Message>,
     publisher: Option<Key>,
-}
-
-/// What is due at a time. What no longer holds when it is due is passed over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    /// A CONNECT should be here.
-    Greeting(Key),
-    /// A client should have been heard of.
-    Alive(Key),
-    /// A will fires, or a session ends.
-    Session(Key),
-    /// A retained message expires.
-    Retained,
 }
 
 /// Counts since the start, and what is there now.
@@ -160,7 +148,7 @@ impl Core {
             held: HashMap::new(),
             next_ticket: 1,
             next_row: 1,
-            timers: BinaryHeap::new(),
+            timers: Timers::default(),
             matched: Vec::new(),
             properties: PropertyBuffer::new(),
             counters: Counters::default(),
@@ -181,7 +169,7 @@ impl Core {
         let until = now.at + limits.connect_timeout;
         *self.crowds.entry(crowd).or_default() += 1;
         let key = self.connections.insert(Connection::new(origin, now.at));
-        self.timers.push(Reverse((until, Timer::Greeting(key))));
+        self.due_at(until, Timer::Greeting(key));
         Some(key)
     }
 
@@ -308,15 +296,12 @@ impl Core {
 
     /// When something is due next.
     pub(crate) fn wake(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        self.timers.next()
     }
 
     /// Does what is due.
     pub(crate) fn due(&mut self, fx: &mut Effects) {
-        while let Some(Reverse((at, timer))) = self.timers.peek().copied()
-            && at <= fx.now.at
-        {
-            self.timers.pop();
+        while let Some(timer) = self.timers.due(fx.now.at) {
             match timer {
                 Timer::Greeting(key) => self.greeting_due(key, fx),
                 Timer::Alive(key) => self.alive_due(key, fx),
@@ -358,7 +343,25 @@ impl Core {
         if until <= fx.now.at {
             self.end(key, Reason::KeepAliveTimeout, "", fx);
         } else {
-            self.timers.push(Reverse((until, Timer::Alive(key))));
+            self.due_at(until, Timer::Alive(key));
+        }
+    }
+
+    /// Puts something on the clock.
+    fn due_at(&mut self, at: Instant, timer: Timer) {
+        self.timers.add(at, timer);
+        if self.timers.crowded() {
+            let (connections, sessions) = (&self.connections, &self.sessions);
+            self.timers.keep(|timer| match timer {
+                Timer::Greeting(key) => connections
+                    .get(key)
+                    .is_some_and(|connection| !matches!(connection.state, State::Open(_))),
+                Timer::Alive(key) => connections.get(key).is_some(),
+                Timer::Session(key) => sessions
+                    .get(key)
+                    .is_some_and(|session| session.will_at.or(session.ends_at).is_some()),
+                Timer::Retained => true,
+            });
         }
     }
 
@@ -366,6 +369,9 @@ impl Core {
         for topic in self.retained.expired(fx.now) {
             self.retained.clear(&topic);
             fx.lazy.writes.push((crate::storage::Table::Retained, topic.as_bytes().to_vec(), None));
+        }
+        if let Some(next) = self.retained.next_expiry() {
+            self.due_at(next, Timer::Retained);
         }
     }
 

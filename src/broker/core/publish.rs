@@ -294,7 +294,7 @@ impl Core {
     fn keep(&mut self, incoming: &Incoming<'_>, window: Window, fx: &mut Effects) -> bool {
         let message = incoming.shared().clone();
         if let Some(expires) = message.expires {
-            self.timers.push(std::cmp::Reverse((expires, super::Timer::Retained)));
+            self.due_at(expires, super::Timer::Retained);
         }
         // The daemon says it anew at each start: what describes it costs no flash.
         if incoming.topic.starts_with('$') {

@@ -118,7 +118,7 @@ impl Core {
         store.scan(Table::Retained, &mut |_, row| match Message::decode(row, now) {
             Some(message) if !message.expired(now) => {
                 if let Some(expires) = message.expires {
-                    self.timers.push(std::cmp::Reverse((expires, Timer::Retained)));
+                    self.due_at(expires, Timer::Retained);
                 }
                 self.retained.keep(Arc::new(message));
             }
@@ -163,7 +163,7 @@ impl Core {
         let key = self.sessions.insert(session);
         self.clients.insert(client, key);
         if let Some(at) = ends_at {
-            self.timers.push(std::cmp::Reverse((at, Timer::Session(key))));
+            self.due_at(at, Timer::Session(key));
         }
         for row in &stored.filters {
             let options = Options {
