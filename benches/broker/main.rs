@@ -115,7 +115,7 @@ fn start(plan: &Plan, figures: &mut Figures) {
 }
 
 fn memory(plan: &Plan, figures: &mut Figures) {
-    let connections = 1_000 / plan.share;
+    let connections = 400 / plan.share; // maestro lets one user have 500
     let filters = 10_000 / plan.share;
     for which in subject::BOTH {
         let broker = Subject::start(which);
