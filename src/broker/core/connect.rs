@@ -16,8 +16,8 @@ use crate::broker::wire::{
     self, Ack, ConnAck, Connect, Frame, Malformed, Packet, PropertyBuffer, Reason, Version,
 };
 
-/// Client ids that only this process may use.
-const RESERVED: &str = "maestro:";
+/// What the client ids of this process begin with: nobody else may use those.
+const RESERVED: [&str; 2] = ["maestro:", "bridge:"];
 /// Longest client id, bytes: it becomes part of topics and rows.
 const LONGEST_CLIENT_ID: usize = 256;
 
@@ -115,8 +115,9 @@ impl Core {
         let principal = identity::establish(&facts, &rules)
             .map_err(|refusal| no(refusal.reason(), refusal.code(), refusal.message()))?;
         let id = connect.client_id;
-        if id.len() > LONGEST_CLIENT_ID || id.starts_with(RESERVED) {
-            let text = "a client id has at most 256 bytes and does not begin with maestro:";
+        if id.len() > LONGEST_CLIENT_ID || RESERVED.iter().any(|prefix| id.starts_with(prefix)) {
+            let text =
+                "a client id has at most 256 bytes and does not begin with maestro: or bridge:";
             return Err(no(Reason::ClientIdentifierNotValid, "broker.client_id", text));
         }
         let known = self.clients.get(id).and_then(|&session| self.sessions.get(session));

@@ -26,6 +26,12 @@ impl Core {
     pub(crate) fn attach(&mut self, link: LinkId, principal: Principal, fx: &mut Effects) {
         let client: Arc<str> = principal.name.as_str().into();
         let principal = Arc::new(principal);
+        // A session of anyone else under this name must not become the link's, nor the reverse.
+        if let Some(&key) = self.clients.get(&client)
+            && self.sessions.get(key).is_some_and(|other| other.principal.name != principal.name)
+        {
+            self.take_over(key, true, fx);
+        }
         let key = match self.clients.get(&client) {
             Some(&key) => {
                 self.links.retain(|_, session| *session != key);

@@ -6,6 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::broker::config;
 use crate::broker::identity::{Owner, Password, Transport};
+use crate::broker::principal::Principal;
+use crate::broker::session::Peer;
 use crate::broker::wire::{
     self, Ack, Connect, Publish, RetainHandling, SubAck, Subscribe, SubscriptionBuffer, Will,
 };
@@ -394,8 +396,23 @@ fn a_client_id_belongs_to_the_principal_that_made_the_session() {
     let (_, _) = world.lasting(1, "mine");
     let (_, got) = world.connected(2, connect("mine"));
     assert_eq!(got[0], Got::ConnAck { present: false, reason: Reason::ClientIdentifierNotValid });
-    let (_, got) = world.connected(0, connect("maestro:stats"));
-    assert_eq!(got[0], Got::ConnAck { present: false, reason: Reason::ClientIdentifierNotValid });
+    for ours in ["maestro:stats", "bridge:cloud"] {
+        let (_, got) = world.connected(0, connect(ours));
+        let reason = Reason::ClientIdentifierNotValid;
+        assert_eq!(got[0], Got::ConnAck { present: false, reason }, "{ours}");
+    }
+}
+
+#[test]
+fn a_link_never_shares_a_session_with_a_connection_of_the_same_name() {
+    let mut world = World::new();
+    let squatter = world.client(1, "plain");
+    let link = Principal::new("plain", Role::Admin);
+    world.core.attach(1, link, &mut world.fx);
+    assert_eq!(world.got(squatter), [Got::Disconnect(Reason::SessionTakenOver)]);
+    let session = world.core.session_of(1).expect("attached");
+    assert_eq!(world.core.sessions.get(session).expect("its own").peer, Peer::Link);
+    assert_eq!(world.core.open_session(squatter), None);
 }
 
 #[test]
