@@ -208,7 +208,7 @@ fn a_filter_is_refused_only_when_nothing_under_it_is_readable() {
 }
 
 #[test]
-fn a_danger_verb_over_a_bridge_needs_the_bridge_to_name_it() {
+fn over_a_bridge_danger_needs_the_bridge_to_name_it_and_change_its_role() {
     let acl = Acl::default();
     let reboot = publish("maestro/cmd/system/reboot");
     let bridge = |role, unsigned: &[&str]| {
@@ -220,6 +220,12 @@ fn a_danger_verb_over_a_bridge_needs_the_bridge_to_name_it() {
     assert!(acl.may_publish(&bridge(Role::Operator, &["network/*"]), &reboot).is_err());
     let ping = publish("maestro/cmd/system/ping");
     assert!(acl.may_publish(&bridge(Role::Operator, &[]), &ping).is_ok());
+    // A verb of class change follows the role that the bridge has.
+    let disconnect =
+        Publish { topic: "maestro/cmd/broker/disconnect", retain: false, payload: b"thermo" };
+    assert!(acl.may_publish(&bridge(Role::Operator, &[]), &disconnect).is_ok());
+    let refused = acl.may_publish(&bridge(Role::Observer, &[]), &disconnect).unwrap_err();
+    assert_eq!(refused.code, "broker.not_authorized");
 }
 
 #[test]
