@@ -153,7 +153,7 @@ impl Daemon {
         rehearse(self.options.rehearse_panic.as_deref(), &broker.handle(), &self.store);
         listening.greeting.print(&self.loaded.config.root);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        told.to_end().await;
+        told.end().await;
         tracing::info!("going down");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         stop.cancel();
@@ -310,7 +310,7 @@ impl Told {
     }
 
     /// Waits for SIGTERM or SIGINT.
-    async fn to_end(mut self) {
+    async fn end(mut self) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
