@@ -18,7 +18,7 @@ use crate::support::clock::{self, Deadline};
 const WINDOW: u64 = 100;
 /// Bytes of a payload.
 const SIZE: usize = 256;
-const TOPIC: &[u8] = b"bench/t";
+pub(crate) const TOPIC: &[u8] = b"bench/t";
 
 /// One kind of load.
 #[derive(Clone, Copy, Debug)]
@@ -52,10 +52,10 @@ impl Seen {
     }
 }
 
-struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     input: Vec<u8>,
-    output: Vec<u8>,
+    pub(crate) output: Vec<u8>,
     written: usize,
 }
 
@@ -125,17 +125,30 @@ fn turn(sockets: &mut [Socket], case: &Case, begin: Instant, tally: &mut Tally) 
 }
 
 impl Socket {
-    fn open(broker: SocketAddr, id: &str) -> Socket {
+    pub(crate) fn open(broker: SocketAddr, id: &str) -> Socket {
+        Socket::open_with(broker, &connect(id))
+    }
+    /// Opens a session that outlives its connection, or goes on with it.
+    pub(crate) fn resume(broker: SocketAddr, id: &str) -> Socket {
+        let mut packet = connect(id);
+        packet[9] = 0; // without CleanSession
+        Socket::open_with(broker, &packet)
+    }
+    fn open_with(broker: SocketAddr, connect: &[u8]) -> Socket {
         let mut stream = TcpStream::connect(broker).expect("connect to the broker");
         stream.set_nodelay(true).expect("Nagle off");
-        stream.write_all(&connect(id)).expect("a CONNECT goes out");
+        stream.write_all(connect).expect("a CONNECT goes out");
         let mut answer = [0; 4];
         stream.read_exact(&mut answer).expect("a CONNACK");
         assert_eq!((answer[0], answer[3]), (0x20, 0), "CONNACK {answer:?}");
         Socket { stream, input: Vec::new(), output: Vec::new(), written: 0 }.nonblocking(true)
     }
     fn reader(broker: SocketAddr, id: &str, filter: &[u8], qos: u8) -> Socket {
-        let mut socket = Socket::open(broker, id).nonblocking(false);
+        Socket::open(broker, id).subscribed(filter, qos)
+    }
+    /// Subscribes, and waits for the SUBACK.
+    pub(crate) fn subscribed(self, filter: &[u8], qos: u8) -> Socket {
+        let mut socket = self.nonblocking(false);
         let mut packet = vec![0x82, u8::try_from(filter.len()).expect("a short filter") + 5, 0, 1];
         packet.extend([0, packet[1] - 5]);
         packet.extend(filter);
@@ -167,14 +180,36 @@ impl Socket {
         self.output.clear();
         self.written = 0;
     }
-    fn receive(&mut self, begin: Instant, tally: &mut Tally) {
+    /// Reads what the kernel has.
+    fn read(&mut self) {
         let mut bytes = [0; 65_536];
         match self.stream.read(&mut bytes) {
             Ok(0) => panic!("the broker closed the connection"),
             Ok(count) => self.input.extend_from_slice(&bytes[..count]),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
             Err(e) => panic!("the broker closed the connection: {e}"),
         }
+    }
+    /// Writes what waits, waits for what comes, reads it.
+    pub(crate) fn turn(&mut self) {
+        self.flush();
+        let mut polled = [PollFd::new(self.stream.as_fd(), self.interest())];
+        if poll(&mut polled, PollTimeout::from(100u8)).expect("poll") > 0 {
+            self.read();
+        }
+    }
+    /// Takes out every whole packet that has come: its type and body; the sum of the answers.
+    pub(crate) fn packets(&mut self, mut each: impl FnMut(u8, &[u8]) -> u64) -> u64 {
+        let (mut at, mut sum) = (0, 0);
+        while let Some((body, end)) = frame(&self.input, at) {
+            sum += each(self.input[at] >> 4, &self.input[body..end]);
+            at = end;
+        }
+        self.input.drain(..at);
+        sum
+    }
+    fn receive(&mut self, begin: Instant, tally: &mut Tally) {
+        self.read();
         let now = nanos(begin);
         let mut at = 0;
         while let Some((body, end)) = frame(&self.input, at) {
@@ -225,7 +260,12 @@ pub(crate) fn connect(id: &str) -> Vec<u8> {
 
 /// MQTT 3.1.1 §3.3, the payload filled up to [`SIZE`].
 pub(crate) fn publish(qos: u8, id: u16, head: &[u8]) -> Vec<u8> {
-    let body = 2 + TOPIC.len() + if qos > 0 { 2 } else { 0 } + SIZE;
+    publish_of(SIZE, qos, id, head)
+}
+
+/// The same with a payload of another size.
+pub(crate) fn publish_of(size: usize, qos: u8, id: u16, head: &[u8]) -> Vec<u8> {
+    let body = 2 + TOPIC.len() + if qos > 0 { 2 } else { 0 } + size;
     let low = u8::try_from(body % 128).expect("7 bits") | 0x80;
     let high = u8::try_from(body / 128).expect("a payload below 16 KiB");
     let mut packet = vec![0x30 | (qos << 1), low, high, 0];

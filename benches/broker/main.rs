@@ -3,15 +3,17 @@
 //! ```text
 //!   round 1..5:  mosquitto  cases..      every case is paired: the ratio is taken within a round,
 //!                maestro    cases..      figures and ratios are medians over the rounds
-//!   then: start to first PUBACK, memory after load, idle for 60 s, size of the binary
+//!   then: start to first PUBACK, memory after load, messages for somebody who is away and a SIGKILL,
+//!         idle for 60 s, size of the binary
 //! ```
 //! Prints a table, and the same as JSON in `target/bench/broker.json`. Both brokers listen on loopback
-//! without TLS, Nagle off; mosquitto keeps nothing, maestro runs as it does by default. The generator
+//! without TLS, Nagle off; mosquitto keeps nothing (but where it is said), maestro runs as it does by default. The generator
 //! shares the processors, so CPU per message says more than messages per second.
 //!
 //! Arguments after `--`: `quick` (one round, a tenth of the messages, 10 s of idleness), and any of
-//! `load`, `start`, `memory`, `idle` to run only those.
+//! `load`, `start`, `memory`, `durable`, `idle` to run only those.
 
+mod durable;
 mod figures;
 mod load;
 mod measure;
@@ -22,7 +24,7 @@ mod support;
 
 use figures::Figures;
 use load::Case;
-use subject::Subject;
+use subject::{Keeps, Subject};
 
 /// How much to do.
 struct Plan {
@@ -70,6 +72,9 @@ fn main() {
     if plan.wants("memory") {
         memory(&plan, &mut figures);
     }
+    if plan.wants("durable") {
+        durable(&plan, &mut figures);
+    }
     if plan.wants("idle") {
         idle(&plan, &mut figures);
     }
@@ -115,7 +120,7 @@ fn start(plan: &Plan, figures: &mut Figures) {
 }
 
 fn memory(plan: &Plan, figures: &mut Figures) {
-    let connections = 400 / plan.share; // maestro lets one user have 500
+    let connections = 900 / plan.share;
     let filters = 10_000 / plan.share;
     for which in subject::BOTH {
         let broker = Subject::start(which);
@@ -131,6 +136,28 @@ fn memory(plan: &Plan, figures: &mut Figures) {
         let more = measure::rss_kb(broker.pid()) - idle;
         let case = format!("after {filters} one-shot reply filters");
         figures.add(which, &case, "RSS growth, kB", more);
+    }
+}
+
+/// The cases name what mosquitto was told to keep; ours keeps what it acknowledged, always.
+fn durable(plan: &Plan, figures: &mut Figures) {
+    let styles = [
+        ("10 000 x 256 B away, persistence", Keeps::Now, 10_000, 256),
+        ("10 000 x 256 B away, autosave_on_changes", Keeps::Everything, 10_000, 256),
+        ("62 MiB away, persistence", Keeps::Now, 31_000, 2048),
+    ];
+    for _ in 0..plan.rounds {
+        for (case, keeps, messages, size) in styles {
+            for which in subject::BOTH {
+                let seen = durable::run(which, keeps, messages / plan.share, size);
+                figures.add(which, case, "acknowledged per second", seen.per_second);
+                figures.add(which, case, "bytes written per message", seen.written);
+                figures.add(which, case, "lost by SIGKILL after the last PUBACK", seen.lost);
+                figures.add(which, case, "start after the SIGKILL, ms", seen.start_ms);
+                figures.add(which, case, "delivered per second when back", seen.drained_per_second);
+                figures.add(which, case, "MiB of files", seen.kept_bytes as f64 / (1 << 20) as f64);
+            }
+        }
     }
 }
 

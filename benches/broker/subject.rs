@@ -23,11 +23,23 @@ pub(crate) enum Which {
 /// The peer first, so that a ratio reads ours / peer.
 pub(crate) const BOTH: [Which; 2] = [Which::Mosquitto, Which::Maestro];
 
+/// What a broker keeps over its own death.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// What its defaults say; mosquitto: nothing.
+    Default,
+    /// mosquitto with `persistence true`: saved now and then, and at its end. Ours: as always.
+    Now,
+    /// mosquitto with `autosave_on_changes` at every change. Ours: as always.
+    Everything,
+}
+
 /// A running broker.
 pub(crate) struct Subject {
     process: process::Process,
     port: u16,
-    _dir: tempfile::TempDir,
+    words: Vec<String>,
+    dir: tempfile::TempDir,
 }
 
 impl Subject {
@@ -37,24 +49,50 @@ impl Subject {
     }
     /// Starts it; the milliseconds from exec to the PUBACK of a first message.
     pub(crate) fn start_timed(which: Which) -> (Subject, f64) {
+        Subject::start_keeping(which, Keeps::Default)
+    }
+    /// The same for one that keeps something.
+    pub(crate) fn start_keeping(which: Which, keeps: Keeps) -> (Subject, f64) {
         let dir = tempfile::Builder::new().prefix("bench").tempdir().expect("a directory");
         let port = free_port();
         let words = match which {
-            Which::Mosquitto => mosquitto(dir.path(), port),
+            Which::Mosquitto => mosquitto(dir.path(), port, keeps),
             Which::Maestro => maestro(dir.path(), port),
         };
+        Subject::spawn(dir, port, words)
+    }
+    /// Kills it without a warning and starts it on what it left behind.
+    pub(crate) fn killed_and_started(self) -> (Subject, f64) {
+        let Subject { process, port, words, dir } = self;
+        drop(process);
+        Subject::spawn(dir, port, words)
+    }
+    fn spawn(dir: tempfile::TempDir, port: u16, words: Vec<String>) -> (Subject, f64) {
         // Without CAP_SYS_TIME, like every test that runs the daemon; both are started the same way.
         let mut command = process::command("setpriv");
         if nix::unistd::geteuid().is_root() {
             command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time"]);
         }
-        command.arg("--pdeathsig=KILL").args(words).env("HOME", dir.path());
+        command.arg("--pdeathsig=KILL").args(&words).env("HOME", dir.path());
         let begin = clock::now();
         let process = process::Process::start(command, &dir.path().join("log"));
-        let mut subject = Subject { process, port, _dir: dir };
+        let mut subject = Subject { process, port, words, dir };
         subject.first_puback();
         let millis = begin.elapsed().as_secs_f64() * 1e3;
         (subject, millis)
+    }
+    /// Bytes of the files it keeps.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        fn below(dir: &Path) -> u64 {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            let size = |entry: std::fs::DirEntry| match entry.metadata() {
+                Ok(file) if file.is_dir() => below(&entry.path()),
+                Ok(file) => file.len(),
+                Err(_) => 0, // gone meanwhile
+            };
+            entries.map(size).sum()
+        }
+        below(self.dir.path())
     }
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
@@ -81,13 +119,22 @@ impl Subject {
     }
 }
 
-fn mosquitto(dir: &Path, port: u16) -> Vec<String> {
+fn mosquitto(dir: &Path, port: u16, keeps: Keeps) -> Vec<String> {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
     let file = dir.join("mosquitto.conf");
     let text = format!(
         "listener {port} 127.0.0.1\nallow_anonymous true\nuser {}\nlog_type error\n\
-         set_tcp_nodelay true\nmax_queued_messages 0\nmax_inflight_messages 0\n",
-        user.map_or("root".to_owned(), |user| user.name)
+         set_tcp_nodelay true\nmax_queued_messages 0\nmax_inflight_messages 0\n{}",
+        user.map_or("root".to_owned(), |user| user.name),
+        match keeps {
+            Keeps::Default => String::new(),
+            Keeps::Now => format!("persistence true\npersistence_location {}/\n", dir.display()),
+            Keeps::Everything => format!(
+                "persistence true\npersistence_location {}/\n\
+                 autosave_on_changes true\nautosave_interval 1\n",
+                dir.display()
+            ),
+        }
     );
     std::fs::write(&file, text).expect("its configuration");
     let program = peers::find("mosquitto").expect("no mosquitto: run tests/peers");
@@ -99,7 +146,8 @@ fn maestro(dir: &Path, port: u16) -> Vec<String> {
     let at = dir.display();
     let text = format!(
         "gateway_id: GW-BENCH\nstate_dir: {at}/state\nbroker:\n  listeners:\n    \
-         - unix: {at}/mqtt.sock\n    - tcp: 127.0.0.1:{port}\n"
+         - unix: {at}/mqtt.sock\n    - tcp: 127.0.0.1:{port}\n  limits:\n    \
+         max_connections_per_uid: 1000\n    max_queued: 100000\n    max_queued_size: 128MiB\n"
     );
     std::fs::write(&file, text).expect("its configuration");
     let file = file.display().to_string();
