@@ -14,6 +14,7 @@ mod client;
 mod commands;
 mod config;
 mod harness;
+mod paho;
 mod security;
 mod stats;
 mod storage;

@@ -90,7 +90,7 @@ fn apps_talk_to_each_other_outside_the_root_and_retained_messages_wait_for_them(
 fn paho_speaks_both_versions_with_it_at_every_quality_of_service() {
     let daemon = Daemon::start();
     let mut command = peers::peer("python3");
-    command.arg("-c").arg(include_str!("paho.py")).arg(daemon.port().to_string());
+    command.arg("-c").arg(include_str!("tour.py")).arg(daemon.port().to_string());
     let output = peers::output(command, PATIENCE * 2);
     let (out, err) = (String::from_utf8_lossy(&output.stdout), &output.stderr);
     assert!(output.status.success(), "{out}\n{}", String::from_utf8_lossy(err));
