@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attack;
 mod bridge;
 mod broker;
 mod cli;

@@ -1,0 +1,109 @@
+//! Nothing can stop the broker: whatever ordinary clients do, a healthy pair is served throughout.
+//!
+//! ```text
+//!   this process                         the daemon           itself again, nice 19, another user
+//!   healthy pair: QoS 1, 200/s, timed ──> broker <── attack: killers, mutants, slow, crowds, floods
+//!   newcomers: let in?                ──>
+//! ```
+//! Asserted here: every round trip ends in time, none is lost, in order; newcomers are let in; the
+//! daemon is alive and serves afterwards. How much slower it gets is a figure: `cargo bench --bench
+//! attack` prints the percentiles, quiet and attacked, of each attack.
+
+mod crowds;
+mod field;
+mod floods;
+mod healthy;
+mod killers;
+mod launch;
+mod mutants;
+mod packet;
+mod slow;
+
+use std::time::Duration;
+
+use crate::support::daemon::Daemon;
+use healthy::Healthy;
+
+/// How long it is quiet before.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Attacks a daemon, one after the other, while a healthy pair is at work.
+fn withstands(daemon: &mut Daemon, names: &[&str], listener: &str) {
+    let healthy = Healthy::start(&daemon.socket());
+    std::thread::sleep(QUIET);
+    healthy.attacked();
+    for attack in launch::those(names) {
+        let done = launch::launch(attack, daemon, listener).wait();
+        eprintln!("{}: {done}", attack.name);
+    }
+    let report = healthy.finish();
+    assert!(report.attacked.count() > 0, "nothing was timed");
+    assert_eq!(daemon.process().ended(), None, "the daemon ended");
+    let mut after = daemon.client("after");
+    assert_eq!(after.subscribe("after/#", 1), 1);
+    assert_eq!(after.publish("after/t", "served").code, 0);
+    assert_eq!(after.on("after/t").text(), "served");
+    assert!(report.let_in[1].count() > 0, "nobody came");
+    let [calm, storm] = [&report.quiet, &report.attacked].map(|times| times.percent(99));
+    eprintln!(
+        "p99 quiet {calm:.2} ms, attacked {storm:.2} ms, longest {:.2} ms",
+        report.attacked.percent(100)
+    );
+}
+
+fn daemon() -> Daemon {
+    let daemon = Daemon::build().unwatched();
+    // For attackers who are another user.
+    use std::os::unix::fs::PermissionsExt;
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(daemon.dir(), open).expect("a directory of ours");
+    daemon.start()
+}
+
+fn names_of(table: &[launch::Attack]) -> Vec<&'static str> {
+    table.iter().map(|attack| attack.name).collect()
+}
+
+/// Started again with an order, this is the attacker.
+#[test]
+fn every_attack_has_a_name_of_its_own() {
+    if launch::was_ordered() {
+        return;
+    }
+    let mut names: Vec<_> = launch::all().map(|attack| attack.name).collect();
+    assert!(names.iter().all(|name| !name.contains(' ')));
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn the_killers_of_other_brokers_are_not_even_noticed() {
+    let mut daemon = daemon();
+    withstands(&mut daemon, &names_of(killers::ALL), "tcp");
+}
+
+#[test]
+fn packets_with_something_wrong_end_at_most_their_own_connection() {
+    withstands(&mut daemon(), &names_of(mutants::ALL), "unix");
+}
+
+#[test]
+fn the_slow_wait_alone() {
+    withstands(&mut daemon(), &names_of(slow::ALL), "tcp");
+}
+
+#[test]
+fn crowds_at_the_door_keep_nobody_out_who_may_come_in() {
+    withstands(&mut daemon(), &names_of(crowds::ALL), "tcp");
+}
+
+#[test]
+fn who_asks_for_too_much_waits_for_it_himself() {
+    withstands(
+        &mut daemon(),
+        &["huge-lengths", "deep-topics", "retained-flood", "acknowledgements-of-nothing"],
+        "unix",
+    );
+}
