@@ -93,6 +93,9 @@ pub struct Limits {
     pub max_session_expiry: Duration,
     /// MQTT 5 §3.2.2.3.8 Topic Alias Maximum, of one connection.
     pub max_topic_alias: u16,
+    /// MQTT 5 §3.2.2.3.14 Server Keep Alive: an MQTT 5 client that asks for a longer one, or for none,
+    /// gets this. Zero is no limit.
+    pub max_keepalive: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -114,6 +117,7 @@ impl Default for Limits {
             max_sessions: 1000,
             max_session_expiry: 30 * DAY,
             max_topic_alias: 16,
+            max_keepalive: Duration::ZERO,
         }
     }
 }
@@ -300,6 +304,13 @@ impl Decode for Limits {
                 d.max_session_expiry,
             ),
             max_topic_alias: f.within("max_topic_alias", 0..=65_535, d.max_topic_alias),
+            max_keepalive: span(
+                &mut f,
+                "max_keepalive",
+                Duration::ZERO,
+                Duration::from_secs(65_535),
+                d.max_keepalive,
+            ),
         };
         f.end();
         Some(limits)

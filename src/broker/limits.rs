@@ -1,5 +1,6 @@
 //! What nobody may exceed, in the core's units.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::config;
@@ -14,6 +15,8 @@ pub(crate) struct Limits {
     pub(crate) connect_timeout: Duration,
     pub(crate) connections: usize,
     pub(crate) connections_per_uid: u32,
+    /// Connections beyond those, let in only to be told why they are not.
+    pub(crate) surplus: usize,
     pub(crate) subscriptions: usize,
     pub(crate) retained: retained::Bounds,
     /// Messages sent to a client and not acknowledged.
@@ -23,6 +26,10 @@ pub(crate) struct Limits {
     pub(crate) queue: queue::Bounds,
     pub(crate) sessions: usize,
     pub(crate) session_expiry_s: u32,
+    /// Topic aliases of one connection, each way.
+    pub(crate) topic_alias: u16,
+    /// The longest keep-alive of an MQTT 5 client, s; `None` when any is taken, none included.
+    pub(crate) keep_alive_s: Option<NonZeroU16>,
     /// Bytes a connection may be behind before QoS 0 is dropped and the rest waits in its queue.
     pub(crate) outbox: usize,
     /// Acknowledgements a connection may have to wait for before we stop reading from it.
@@ -46,6 +53,7 @@ impl Limits {
             connect_timeout: limits.connect_timeout,
             connections: count(limits.max_connections),
             connections_per_uid: limits.max_connections_per_uid,
+            surplus: 16,
             subscriptions: count(limits.max_subscriptions),
             retained: retained::Bounds {
                 count: count(limits.max_retained),
@@ -61,6 +69,10 @@ impl Limits {
             sessions: count(limits.max_sessions),
             session_expiry_s: u32::try_from(limits.max_session_expiry.as_secs())
                 .unwrap_or(u32::MAX),
+            topic_alias: limits.max_topic_alias,
+            keep_alive_s: u16::try_from(limits.max_keepalive.as_secs())
+                .ok()
+                .and_then(NonZeroU16::new),
             outbox: 1 << 20,
             owed: 1 << 12,
             levels: 128,

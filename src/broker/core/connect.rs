@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::State;
-use super::{Core, Effects, Timer};
+use super::{Core, Effects, Timer, alias};
 use crate::broker::acl;
 use crate::broker::identity::{self, Facts, Password, Rules};
+use crate::broker::limits::Limits;
 use crate::broker::message::{self, Message, Now};
 use crate::broker::notice;
 use crate::broker::principal::Principal;
@@ -15,6 +16,7 @@ use crate::broker::slots::Key;
 use crate::broker::wire::{
     self, Ack, ConnAck, Connect, Frame, Malformed, Packet, PropertyBuffer, Reason, Version,
 };
+use crate::contract::Role;
 
 /// What the client ids of this process begin with: nobody else may use those.
 const RESERVED: [&str; 2] = ["maestro:", "bridge:"];
@@ -50,6 +52,11 @@ impl Core {
         connection.wants_reasons = properties.request_problem_information().unwrap_or(true);
         if let Some(max) = properties.maximum_packet_size() {
             connection.max_packet = usize::try_from(max).unwrap_or(usize::MAX);
+        }
+        if let Some(text) = connection.surplus {
+            let (reason, text) = (Reason::QuotaExceeded, text.to_string());
+            let unwelcome = Unwelcome { reason, code: "broker.quota", text };
+            return self.refuse_connect(key, connect.client_id, &unwelcome, fx);
         }
         if properties.authentication_method().is_some() {
             let text = "extended authentication is not supported".to_string();
@@ -277,11 +284,25 @@ impl Core {
         if connect.properties.session_expiry_interval().unwrap_or(0) != open.expiry_s {
             properties.session_expiry_interval(open.expiry_s);
         }
+        if limits.topic_alias > 0 {
+            properties.topic_alias_maximum(limits.topic_alias);
+        }
+        let keep_alive_s = keep_alive_s(connect, limits);
+        if keep_alive_s != connect.keep_alive_s {
+            properties.server_keep_alive(keep_alive_s);
+        }
+        if connect.properties.request_response_information() == Some(true)
+            && let Some(prefix) = self.response_information(&open.principal)
+        {
+            properties.response_information(&prefix);
+        }
+        let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(limits.topic_alias);
         let released: Vec<_> = open.released().collect();
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.state = State::Open(at.session);
         connection.id_is_chosen = !connect.client_id.is_empty();
-        let patience = Duration::from_millis(1500) * u32::from(connect.keep_alive_s);
+        connection.aliases_out = alias::Outbound::new(aliases);
+        let patience = Duration::from_millis(1500) * u32::from(keep_alive_s);
         if !patience.is_zero() {
             connection.patience = Some(patience);
             self.due_at(fx.now.at + patience, Timer::Alive(key));
@@ -292,6 +313,13 @@ impl Core {
         for packet_id in released {
             self.send(key, &Packet::PubRel(Ack::success(packet_id)), fx);
         }
+    }
+
+    /// §3.2.2.3.15: below what a client may make its response topics, `maestro/app/<name>/reply/`.
+    /// `None` for who has no place of its own; such a client is free outside the root.
+    fn response_information(&self, principal: &Principal) -> Option<String> {
+        let app = principal.app.as_ref().filter(|_| principal.role >= Role::App)?;
+        Some(self.setting.root.join(&format!("app/{}/reply/", crate::topic::encode(app))))
     }
 
     /// Presence of a client that chose its id: retained, in RAM.
@@ -319,5 +347,14 @@ impl Core {
         };
         let client = session.client.clone();
         self.tell_presence(&client, Some(&presence), fx);
+    }
+}
+
+/// §3.2.2.3.14. A 3.1.1 client cannot be told another one than it asked for.
+fn keep_alive_s(connect: &Connect<'_>, limits: &Limits) -> u16 {
+    match (connect.version, limits.keep_alive_s) {
+        (Version::V5, Some(max)) if connect.keep_alive_s == 0 => max.get(),
+        (Version::V5, Some(max)) => connect.keep_alive_s.min(max.get()),
+        (Version::V5, None) | (Version::V311, _) => connect.keep_alive_s,
     }
 }

@@ -11,10 +11,11 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
+use super::alias;
 use crate::broker::identity::Transport;
 use crate::broker::intake::Ticket;
 use crate::broker::slots::Key;
-use crate::broker::wire::{self, Ack, Packet, PropertyBuffer, Reason, Version};
+use crate::broker::wire::{self, Ack, Packet, PropertyBuffer, Publish, Reason, Version};
 use crate::contract::Role;
 
 /// Where a connection is in its life.
@@ -92,6 +93,14 @@ pub(crate) struct Connection {
     pub(crate) wants_reasons: bool,
     /// The client named itself.
     pub(crate) id_is_chosen: bool,
+    /// What the client's topic aliases stand for.
+    pub(super) aliases_in: alias::Inbound,
+    /// The aliases we assign; `None` when the client takes none.
+    pub(super) aliases_out: Option<Box<alias::Outbound>>,
+    /// QoS 1 and 2 publishes of this connection that we have not done with (§4.9).
+    pub(super) unfinished: u16,
+    /// Over a limit of connections, and in only to be told so: the text.
+    pub(crate) surplus: Option<&'static str>,
 }
 
 /// An acknowledgement that has its place in the order, and perhaps still waits.
@@ -128,12 +137,33 @@ impl Connection {
             max_packet: usize::MAX,
             wants_reasons: true,
             id_is_chosen: false,
+            aliases_in: alias::Inbound::default(),
+            aliases_out: None,
+            unfinished: 0,
+            surplus: None,
         }
     }
 
     /// Appends a packet, without its reason string when the client cannot take or does not want it.
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
         let _ = wire::encode_within(self.version, packet, self.max_packet, &mut self.out);
+    }
+
+    /// Appends a PUBLISH, with a topic alias where the client takes one.
+    pub(super) fn publish(&mut self, publish: &Publish<'_>) {
+        let (version, max, out) = (self.version, self.max_packet, &mut self.out);
+        let mut send = |publish: &Publish<'_>| {
+            let _ = wire::encode_within(version, &Packet::Publish(*publish), max, out);
+        };
+        match &mut self.aliases_out {
+            None => send(publish),
+            Some(aliases) => aliases.publish(publish, max, send),
+        }
+    }
+
+    /// A publish with an acknowledgement is done with, for better or worse.
+    pub(super) fn finished(&mut self) {
+        self.unfinished = self.unfinished.saturating_sub(1);
     }
 
     /// Notes an acknowledgement in its place; it goes out when everything before it has.
@@ -158,6 +188,9 @@ impl Connection {
     }
 
     fn send_owed(&mut self, owed: &Owed) {
+        if owed.kind == Kind::PubAck || owed.reason.is_error() {
+            self.finished();
+        }
         let mut properties = PropertyBuffer::new();
         if self.wants_reasons && !owed.text.is_empty() {
             properties.reason_string(&owed.text);

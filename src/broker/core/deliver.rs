@@ -135,7 +135,7 @@ impl Core {
             properties,
             payload: incoming.payload,
         };
-        connection.send(&Packet::Publish(publish));
+        connection.publish(&publish);
         self.counters.delivered += 1;
         touch(connection, key, fx);
     }
@@ -352,7 +352,7 @@ fn send_waiting(
         payload: &message.payload,
     };
     let before = connection.out.len();
-    connection.send(&Packet::Publish(publish));
+    connection.publish(&publish);
     if connection.out.len() > before {
         return None;
     }

@@ -16,6 +16,10 @@ impl Core {
     pub(crate) fn closed(&mut self, key: Key, fx: &mut Effects) {
         self.cut(key, fx);
         let Some(connection) = self.connections.remove(key) else { return };
+        if connection.surplus.is_some() {
+            self.surplus -= 1;
+            return;
+        }
         let crowd = connection.origin.crowd();
         if let Some(count) = self.crowds.get_mut(&crowd) {
             *count -= 1;

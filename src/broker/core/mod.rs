@@ -16,6 +16,7 @@
 //! | file | decides |
 //! |---|---|
 //! | `connect` | who comes in: identity, client id, session, will |
+//! | `alias` | which topic a number stands for |
 //! | `publish` | what is taken, kept, held, acknowledged |
 //! | `deliver` | what goes out to whom, and what waits |
 //! | `subscribe` | filters |
@@ -24,6 +25,7 @@
 //! | `tell` | the broker's own words: refusals, presence |
 //! | `restore` | sessions, queues and retained messages on disk |
 
+mod alias;
 mod connect;
 mod connection;
 mod deliver;
@@ -82,6 +84,8 @@ pub(crate) struct Core {
     sessions: Slots<Session>,
     clients: HashMap<Arc<str>, Key>,
     crowds: HashMap<Crowd, u32>,
+    /// Connections beyond the limits, in only to be told so.
+    surplus: usize,
     links: HashMap<LinkId, Key>,
     tree: Tree,
     retained: Retained,
@@ -141,6 +145,7 @@ impl Core {
             sessions: Slots::default(),
             clients: HashMap::new(),
             crowds: HashMap::new(),
+            surplus: 0,
             links: HashMap::new(),
             tree: Tree::default(),
             retained,
@@ -162,13 +167,25 @@ impl Core {
         let limits = &self.setting.limits;
         let crowd = origin.crowd();
         let count = self.crowds.get(&crowd).copied().unwrap_or(0);
-        if self.connections.len() >= limits.connections || count >= limits.connections_per_uid {
+        let surplus = if self.connections.len() - self.surplus >= limits.connections {
+            Some("there are as many connections as broker.limits.max_connections allows")
+        } else if count >= limits.connections_per_uid {
+            Some("you have as many connections as broker.limits.max_connections_per_uid allows")
+        } else {
+            None
+        };
+        if surplus.is_some() {
             self.counters.refused += 1;
-            return None;
+            if self.surplus >= limits.surplus {
+                return None;
+            }
+            self.surplus += 1;
+        } else {
+            *self.crowds.entry(crowd).or_default() += 1;
         }
         let until = now.at + limits.connect_timeout;
-        *self.crowds.entry(crowd).or_default() += 1;
-        let key = self.connections.insert(Connection::new(origin, now.at));
+        let connection = Connection { surplus, ..Connection::new(origin, now.at) };
+        let key = self.connections.insert(connection);
         self.due_at(until, Timer::Greeting(key));
         Some(key)
     }

@@ -10,7 +10,7 @@ use crate::broker::intake::Ticket;
 use crate::broker::message::{self, Incoming, Message, Now};
 use crate::broker::principal::Principal;
 use crate::broker::slots::Key;
-use crate::broker::wire::{Ack, Packet, Properties, PropertyBuffer, Publish, Reason};
+use crate::broker::wire::{Ack, Packet, Properties, PropertyBuffer, Publish, Reason, Version};
 use crate::bus::{self, Qos, Refused};
 use crate::contract;
 use crate::storage::{Table, Unsafe, Window};
@@ -26,17 +26,38 @@ pub(super) enum Taken {
 impl Core {
     /// A client publishes.
     pub(super) fn publish_in(&mut self, key: Key, publish: &Publish<'_>, fx: &mut Effects) {
-        let Some(session_key) = self.open_session(key) else { return };
-        if publish.properties.topic_alias().is_some() {
-            let text = "topic aliases were not offered"; // topic alias maximum is 0
-            return self.end(key, Reason::TopicAliasInvalid, text, fx);
+        let (Some(session_key), Some(connection)) =
+            (self.open_session(key), self.connections.get_mut(key))
+        else {
+            return;
+        };
+        let (max, alias) = (self.setting.limits.topic_alias, publish.properties.topic_alias());
+        let mut aliases = std::mem::take(&mut connection.aliases_in);
+        match aliases.topic(publish.topic, alias, max) {
+            Ok(topic) => self.published(key, session_key, &Publish { topic, ..*publish }, fx),
+            Err(misused) => self.end(key, misused.reason, misused.text, fx),
         }
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.aliases_in = aliases;
+        }
+    }
+
+    /// A publish whose topic is known.
+    fn published(&mut self, key: Key, session_key: Key, publish: &Publish<'_>, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         if publish.qos == Qos::ExactlyOnce
             && let Some(packet_id) = publish.packet_id
-            && !session.received.insert(packet_id)
+            && session.received.contains(&packet_id)
         {
             return self.owe(key, publish, Ok(Taken::Safe), fx); // it was taken before (§4.3.3)
+        }
+        if publish.qos > Qos::AtMostOnce && self.too_many_unfinished(key) {
+            let text = "more than the receive maximum are unacknowledged (MQTT-3.3.4-9)";
+            return self.end(key, Reason::ReceiveMaximumExceeded, text, fx);
+        }
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        if publish.qos == Qos::ExactlyOnce {
+            session.received.extend(publish.packet_id);
         }
         let (from, client) = (session.principal.clone(), session.client.clone());
         self.counters.published += 1;
@@ -66,6 +87,15 @@ impl Core {
             self.tell_denied((&client, &from), publish.topic, denied, fx);
         }
         self.owe(key, publish, result, fx);
+    }
+
+    /// Counts one more publish with an acknowledgement; true when an MQTT 5 client has sent more of
+    /// them than it was told it may (§4.9). In 3.1.1 the loop reads no more meanwhile.
+    fn too_many_unfinished(&mut self, key: Key) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        connection.unfinished = connection.unfinished.saturating_add(1);
+        connection.version == Version::V5
+            && connection.unfinished > self.setting.limits.receive_maximum
     }
 
     /// Judges a publish and lets it in.
@@ -205,7 +235,7 @@ impl Core {
             // §3 Errors: 3.1.1 has no refusal. Not safe is not acknowledged, and closed; a refused
             // command is acknowledged, dropped and told.
             Err((reason, code, text)) => {
-                if connection.version == super::Version::V311 && code.starts_with("storage.") {
+                if connection.version == Version::V311 && code.starts_with("storage.") {
                     fx.close.push(key);
                     return;
                 }
@@ -252,6 +282,9 @@ impl Core {
         let known = session.received.remove(&ack.packet_id);
         let reason = if known { Reason::Success } else { Reason::PacketIdentifierNotFound };
         let complete = Ack { packet_id: ack.packet_id, reason, properties: Properties::NONE };
+        if let Some(connection) = self.connections.get_mut(key).filter(|_| known) {
+            connection.finished();
+        }
         self.send(key, &Packet::PubComp(complete), fx);
     }
 

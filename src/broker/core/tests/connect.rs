@@ -75,12 +75,23 @@ fn a_second_connect_is_a_protocol_error_whatever_it_holds() {
 }
 
 #[test]
-fn a_full_house_refuses_and_has_room_again() {
+fn a_full_house_refuses_with_the_reason_and_has_room_again() {
     let mut world = World::new();
     let keys: Vec<Key> = (0..20).map(|_| world.raw(1)).collect();
+    let (surplus, got) = world.connected(1, connect("late"));
+    assert_eq!(got, [Got::ConnAck { present: false, reason: Reason::QuotaExceeded }]);
+    assert!(world.closing(surplus));
+    world.core.closed(surplus, &mut world.fx);
+    let old = Connect { version: Version::V311, clean_start: true, ..connect("late") };
+    let (surplus, got) = world.connected(1, old);
+    let reason = Reason::ServerUnavailable;
+    assert_eq!(got, [Got::ConnAck { present: false, reason }]);
+    world.core.closed(surplus, &mut world.fx);
+    // Whoever crowds the door is not even told.
+    let crowd: Vec<Key> = (0..world.core.setting.limits.surplus).map(|_| world.raw(1)).collect();
     assert!(world.core.accept(world.now, origin(1)).is_none());
-    world.core.closed(keys[0], &mut world.fx);
-    assert!(world.core.accept(world.now, origin(1)).is_some());
+    crowd.into_iter().chain([keys[0]]).for_each(|key| world.core.closed(key, &mut world.fx));
+    world.client(1, "in");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Promises of the broker, in microseconds: a core, clients that are bytes, a clock of our own.
 
+mod alias;
+mod bytes;
+mod connack;
 mod connect;
+mod flow;
 mod publish;
 mod refuse;
 mod resume;
