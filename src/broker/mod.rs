@@ -23,6 +23,7 @@ mod principal;
 mod queue;
 mod retained;
 mod session;
+mod slack;
 mod slots;
 mod socket;
 mod task;

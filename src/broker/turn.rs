@@ -23,6 +23,7 @@ use super::limits::Limits;
 use super::listener::{Came, OpenListener};
 use super::message::Now;
 use super::principal::Principal;
+use super::slack::Slack;
 use super::slots::Key;
 use super::socket::Socket;
 use super::{acl, config, users};
@@ -142,6 +143,7 @@ struct Turn {
     users: users::Verifier,
     buffer: Box<[u8]>,
     operations: VecDeque<Op>,
+    slack: Slack,
     stopping: bool,
 }
 
@@ -202,6 +204,7 @@ impl Turn {
             users,
             buffer: vec![0; 64 * 1024].into(),
             operations: VecDeque::new(),
+            slack: Slack::default(),
             stopping: false,
         })
     }
@@ -227,6 +230,9 @@ impl Turn {
             self.core.due(&mut fx);
             self.perform(fx);
             self.listen_again(now);
+            if self.slack.is_due(now.at) {
+                crate::linux::memory::give_back();
+            }
         }
     }
 
@@ -237,7 +243,8 @@ impl Turn {
     }
 
     fn timeout(&self) -> EpollTimeout {
-        let due = self.core.wake().into_iter().chain(self.listen_again).min();
+        let others = self.listen_again.into_iter().chain(self.slack.due());
+        let due = self.core.wake().into_iter().chain(others).min();
         let Some(due) = due else { return EpollTimeout::NONE };
         let left = due.saturating_duration_since(now().at);
         // One more millisecond: epoll counts in whole ones, and early is a turn for nothing.
@@ -302,6 +309,7 @@ impl Turn {
         };
         match read {
             Ok(count) => {
+                self.slack.moved(count, fx.now.at);
                 let core = &mut self.core;
                 socket.feed(&self.buffer[..count], |bytes| core.received(key, bytes, fx));
                 self.interest(key);
@@ -434,8 +442,9 @@ impl Turn {
     fn write(&mut self, key: Key, fx: &mut Effects) {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         let Some(out) = self.core.outbox(key) else { return };
+        let waiting = out.len();
         match socket.write(out) {
-            Ok(()) => {}
+            Ok(()) => self.slack.moved(waiting - out.len(), fx.now.at),
             Err(_) => return self.close(key, fx),
         }
         self.core.written(key, fx);

@@ -9,6 +9,7 @@ pub mod loadavg;
 pub mod locks;
 pub mod machine;
 pub mod meminfo;
+pub mod memory;
 pub mod mount;
 pub mod netdev;
 pub mod peer;
