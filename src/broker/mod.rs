@@ -12,6 +12,7 @@
 pub mod acl;
 pub mod config;
 mod core;
+mod flight;
 mod gate;
 pub mod identity;
 pub(crate) mod intake;
@@ -21,6 +22,7 @@ mod message;
 pub mod notice;
 mod principal;
 mod queue;
+mod received;
 mod retained;
 mod session;
 mod slack;

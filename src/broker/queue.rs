@@ -38,6 +38,16 @@ pub(crate) struct Waiting {
     pub(crate) identifiers: Identifiers,
     /// Its number in the session: the order, the packet identifier, the row. 0 for QoS 0.
     pub(crate) seq: u64,
+    /// Its publisher is told when it is on disk, or that it is not.
+    pub(crate) promised: bool,
+}
+
+impl Waiting {
+    /// A message on its way for the first time, with no more said about it.
+    pub(crate) fn new(message: Arc<Message>, qos: Qos, seq: u64) -> Waiting {
+        let identifiers = Identifiers::new();
+        Waiting { message, qos, retain: false, dup: false, identifiers, seq, promised: false }
+    }
 }
 
 /// Subscription identifiers; nearly always none or one.
@@ -94,13 +104,29 @@ impl Queue {
         }
     }
 
+    /// Takes up a message of an earlier process, behind everything else: inside the bounds when it came.
+    pub(crate) fn restore(&mut self, waiting: Waiting) {
+        self.bytes += waiting.message.weight();
+        self.waiting.push_back(waiting);
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Waiting> {
         let waiting = self.waiting.pop_front()?;
         self.bytes -= waiting.message.weight();
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new(); // an empty queue weighs nothing
+        let (len, capacity) = (self.waiting.len(), self.waiting.capacity());
+        if capacity > 64 && len < capacity / 4 {
+            self.waiting.shrink_to(2 * len); // what a burst took is given back
         }
         Some(waiting)
+    }
+
+    /// Takes out everything of which `gone` is true.
+    pub(crate) fn retract(&mut self, gone: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+        let all: Vec<Waiting> = std::mem::take(&mut self.waiting).into();
+        let (gone, left): (Vec<_>, Vec<_>) = all.into_iter().partition(gone);
+        self.waiting = left.into();
+        self.bytes -= gone.iter().map(|waiting| waiting.message.weight()).sum::<usize>();
+        gone
     }
 
     pub(crate) fn first(&self) -> Option<&Waiting> {
@@ -133,14 +159,7 @@ mod tests {
             from: "test".into(),
             audience: None,
         };
-        Waiting {
-            message: Arc::new(message),
-            qos: Qos::AtLeastOnce,
-            retain: false,
-            dup: false,
-            identifiers: Vec::new(),
-            seq,
-        }
+        Waiting::new(Arc::new(message), Qos::AtLeastOnce, seq)
     }
 
     fn numbers(waiting: impl IntoIterator<Item = Waiting>) -> Vec<u64> {

@@ -8,15 +8,22 @@
 //! ```
 //! The packet identifier follows from the message's number in the session, so that a message sent
 //! again after a restart of the broker carries the identifier it had.
+//!
+//! What is sent with QoS 2 to a durable session is on disk first: a client that has seen a packet
+//! identifier takes whatever comes with it for the same message, until it is released. So an identifier
+//! of a message that a kill took away would hide another message.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::num::NonZeroU16;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::flight::Flight;
+use super::intake::Ticket;
 use super::message::{Message, Now};
 use super::principal::Principal;
 use super::queue::{Bounds, Queue, Waiting};
+use super::received::Received;
 use super::slots::Key;
 use crate::bus::Qos;
 
@@ -52,32 +59,12 @@ pub(crate) struct Will {
     pub(crate) delay_s: u32,
 }
 
-/// How far an outgoing QoS 2 message is; QoS 1 has only the first step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// PUBLISH sent.
-    Published,
-    /// PUBREC received, PUBREL sent: the message itself is no longer needed.
-    Released,
-}
-
-/// A message sent and not yet acknowledged.
-#[derive(Clone, Debug)]
-pub(crate) struct InFlight {
-    pub(crate) waiting: Waiting,
-    pub(crate) packet_id: NonZeroU16,
-    pub(crate) step: Step,
-}
-
-/// What an acknowledgement did.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Acknowledged {
-    /// The message is done with; its number.
-    Done(u64),
-    /// A step on the way.
-    Step,
-    /// No such packet identifier in flight, or not in that step.
-    Unknown,
+/// Messages of one session that one commit makes safe.
+#[derive(Debug)]
+struct Promised {
+    ticket: Ticket,
+    /// Their numbers, the first and the last.
+    numbers: RangeInclusive<u64>,
 }
 
 /// What the broker remembers of one client.
@@ -89,23 +76,29 @@ pub(crate) struct Session {
     /// The principal's name, to travel with messages.
     pub(crate) name: Arc<str>,
     pub(crate) peer: Peer,
-    /// Its number on disk; `None` while it ends with its connection.
+    /// Its number on disk, when it has a row there.
     pub(crate) row: Option<u64>,
+    /// What it has is on disk too: it outlives its connection, or did so once.
+    pub(crate) durable: bool,
     /// Seconds it outlives its connection; `u32::MAX` is for ever (§3.1.2.11.2).
     pub(crate) expiry_s: u32,
     pub(crate) filters: BTreeMap<Box<str>, Options>,
     pub(crate) queue: Queue,
-    in_flight: VecDeque<InFlight>,
-    /// QoS 2 packet identifiers received whose PUBREL has not come (§4.3.3).
-    pub(crate) received: HashSet<NonZeroU16>,
+    pub(crate) flight: Flight,
+    pub(crate) received: Received,
     /// The most unacknowledged messages its client takes (receive maximum).
     pub(crate) window: usize,
     next_seq: u64,
+    promised: VecDeque<Promised>,
+    /// The last ticket it was put down for.
+    pub(crate) waits_for: Option<Ticket>,
     pub(crate) will: Option<Will>,
     /// When the waiting will fires.
     pub(crate) will_at: Option<Instant>,
     /// When it ends, if nobody comes back.
     pub(crate) ends_at: Option<Instant>,
+    /// When its connection was lost, ms since 1970.
+    pub(crate) left_ms: u64,
     /// Messages dropped since it began.
     pub(crate) dropped: u64,
 }
@@ -118,18 +111,27 @@ impl Session {
             principal,
             peer: Peer::Away,
             row: None,
+            durable: false,
             expiry_s: 0,
             filters: BTreeMap::new(),
             queue: Queue::new(bounds),
-            in_flight: VecDeque::new(),
-            received: HashSet::new(),
+            flight: Flight::default(),
+            received: Received::default(),
             window: usize::from(u16::MAX),
             next_seq: 1,
+            promised: VecDeque::new(),
+            waits_for: None,
             will: None,
             will_at: None,
             ends_at: None,
+            left_ms: 0,
             dropped: 0,
         }
+    }
+
+    /// Its number on disk, if what it has is there too.
+    pub(crate) fn durable_row(&self) -> Option<u64> {
+        self.row.filter(|_| self.durable)
     }
 
     /// The number of the next message with an acknowledgement.
@@ -143,84 +145,49 @@ impl Session {
         self.next_seq = self.next_seq.max(seq + 1);
     }
 
-    /// Whether the message of this number may be sent before an acknowledgement comes.
-    pub(crate) fn may_fly(&self, seq: u64) -> bool {
-        self.in_flight.len() < self.window && !self.identifier_taken(seq)
-    }
-
-    /// A message that stays unacknowledged while 65 535 others pass would share its identifier.
-    fn identifier_taken(&self, seq: u64) -> bool {
-        let Some(oldest) = self.in_flight.front() else { return false };
-        seq.saturating_sub(oldest.waiting.seq) > 32_768 && self.place(packet_id(seq)).is_some()
-    }
-
-    /// Notes a message as sent; gives its packet identifier.
-    pub(crate) fn fly(&mut self, waiting: Waiting) -> NonZeroU16 {
-        let packet_id = packet_id(waiting.seq);
-        self.in_flight.push_back(InFlight { waiting, packet_id, step: Step::Published });
-        packet_id
-    }
-
-    /// PUBACK for QoS 1, PUBCOMP for QoS 2.
-    pub(crate) fn complete(&mut self, packet_id: NonZeroU16, qos: Qos) -> Acknowledged {
-        let place = self.place(packet_id).filter(|&place| {
-            let flying = &self.in_flight[place];
-            flying.waiting.qos == qos && (qos != Qos::ExactlyOnce || flying.step == Step::Released)
-        });
-        match place.and_then(|place| self.in_flight.remove(place)) {
-            Some(flying) => Acknowledged::Done(flying.waiting.seq),
-            None => Acknowledged::Unknown,
+    /// Its next message is on disk when this ticket is settled.
+    pub(crate) fn promise(&mut self, ticket: Ticket) {
+        let seq = self.next_seq;
+        match self.promised.back_mut().filter(|last| last.ticket == ticket) {
+            Some(last) => last.numbers = *last.numbers.start()..=seq,
+            None => self.promised.push_back(Promised { ticket, numbers: seq..=seq }),
         }
     }
 
-    /// PUBREC: the client has the message; with an error code it is done with (§4.3.3).
-    pub(crate) fn receipt(&mut self, packet_id: NonZeroU16, refused: bool) -> Acknowledged {
-        let Some(place) = self.place(packet_id) else { return Acknowledged::Unknown };
-        if self.in_flight[place].waiting.qos != Qos::ExactlyOnce {
-            return Acknowledged::Unknown;
+    /// The ticket is settled. Gives what of it was not safe and was not sent: whoever published it was
+    /// refused.
+    pub(crate) fn settle(&mut self, ticket: Ticket, safe: bool) -> Vec<Waiting> {
+        let place = self.promised.iter().position(|promised| promised.ticket == ticket);
+        let Some(promised) = place.and_then(|place| self.promised.remove(place)) else {
+            return Vec::new();
+        };
+        if self.promised.is_empty() {
+            self.promised = VecDeque::new();
         }
-        if refused {
-            let seq = self.in_flight[place].waiting.seq;
-            self.in_flight.remove(place);
-            return Acknowledged::Done(seq);
+        if safe {
+            return Vec::new();
         }
-        self.in_flight[place].step = Step::Released;
-        Acknowledged::Step
+        let gone = |waiting: &Waiting| waiting.promised && promised.numbers.contains(&waiting.seq);
+        self.queue.retract(gone)
     }
 
-    /// Acknowledgements come in order nearly always: the first place is tried first.
-    fn place(&self, packet_id: NonZeroU16) -> Option<usize> {
-        self.in_flight.iter().position(|flying| flying.packet_id == packet_id)
-    }
-
-    /// A link acknowledges by the message's number; QoS 0 has none.
-    pub(crate) fn forget(&mut self, seq: u64) -> bool {
-        match self.in_flight.iter().position(|flying| flying.waiting.seq == seq) {
-            Some(place) => self.in_flight.remove(place).is_some(),
-            None => false,
-        }
+    /// Whether this message may be sent now.
+    pub(crate) fn may_fly(&self, waiting: &Waiting) -> bool {
+        let safe = waiting.qos != Qos::ExactlyOnce
+            || !self.durable
+            || !self.promised.iter().any(|promised| promised.numbers.contains(&waiting.seq));
+        safe && self.flight.has_room(waiting.seq, self.window)
     }
 
     /// The connection is gone: what was sent goes back to the front of the queue, to be sent again.
-    /// What was released stays in flight: only its PUBREL is repeated.
     pub(crate) fn land(&mut self) {
-        let (released, published): (VecDeque<_>, VecDeque<_>) =
-            self.in_flight.drain(..).partition(|flying| flying.step == Step::Released);
-        self.in_flight = released;
-        self.queue
-            .put_back(published.into_iter().map(|flying| Waiting { dup: true, ..flying.waiting }));
-    }
-
-    /// The packet identifiers whose PUBREL must be repeated after a reconnect.
-    pub(crate) fn released(&self) -> impl Iterator<Item = NonZeroU16> {
-        let released = self.in_flight.iter().filter(|flying| flying.step == Step::Released);
-        released.map(|flying| flying.packet_id)
+        self.queue.put_back(self.flight.land().into_iter());
     }
 
     /// The numbers of all messages it still has.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
-        let flying = self.in_flight.iter().map(|flying| flying.waiting.seq);
-        flying.chain(self.queue.iter().map(|waiting| waiting.seq)).filter(|&seq| seq > 0)
+        let queued = self.queue.iter().map(|waiting| waiting.seq).filter(|&seq| seq > 0);
+        self.flight.numbers().chain(queued)
     }
 
     /// The next message to send now, expired ones left out. `expired` gets their numbers.
@@ -232,12 +199,6 @@ impl Session {
         }
         self.queue.pop()
     }
-}
-
-/// The packet identifier of a message number: unique among any 65 535 that follow each other.
-fn packet_id(seq: u64) -> NonZeroU16 {
-    let id = u16::try_from((seq - 1) % 65_535 + 1).unwrap_or(1);
-    NonZeroU16::new(id).unwrap_or(NonZeroU16::MIN)
 }
 
 #[cfg(test)]
@@ -264,14 +225,7 @@ mod tests {
             from: "b".into(),
             audience: None,
         };
-        Waiting {
-            message: Arc::new(message),
-            qos,
-            retain: false,
-            dup: false,
-            identifiers: Vec::new(),
-            seq: session.take_seq(),
-        }
+        Waiting { promised: true, ..Waiting::new(Arc::new(message), qos, session.take_seq()) }
     }
 
     fn now() -> Now {
@@ -284,41 +238,34 @@ mod tests {
         let ids: Vec<_> = (0..3)
             .map(|_| {
                 let message = waiting(&mut session, Qos::AtLeastOnce);
-                session.fly(message)
+                session.flight.publish(message)
             })
             .collect();
-        assert_eq!(session.complete(ids[1], Qos::AtLeastOnce), Acknowledged::Done(2));
+        session.flight.complete(ids[1], Qos::AtLeastOnce);
         session.land();
         let again: Vec<_> = std::iter::from_fn(|| {
             let next = session.next(now(), &mut Vec::new())?;
             assert!(next.dup);
-            Some(session.fly(next))
+            Some(session.flight.publish(next))
         })
         .collect();
         assert_eq!(again, [ids[0], ids[2]]);
     }
 
     #[test]
-    fn a_released_message_is_never_published_again() {
+    fn exactly_once_waits_for_its_commit_and_is_taken_back_when_that_fails() {
         let mut session = session();
-        let message = waiting(&mut session, Qos::ExactlyOnce);
-        let id = session.fly(message);
-        assert_eq!(session.complete(id, Qos::ExactlyOnce), Acknowledged::Unknown);
-        assert_eq!(session.receipt(id, false), Acknowledged::Step);
-        session.land();
-        assert!(session.queue.is_empty());
-        assert_eq!(session.released().collect::<Vec<_>>(), [id]);
-        assert_eq!(session.complete(id, Qos::ExactlyOnce), Acknowledged::Done(1));
-    }
-
-    #[test]
-    fn a_packet_identifier_still_in_flight_is_not_given_again() {
-        let mut session = session();
-        let message = waiting(&mut session, Qos::AtLeastOnce);
-        session.fly(message);
-        session.restored(65_535);
-        let seq = session.take_seq();
-        assert!(!session.may_fly(seq));
-        assert!(session.may_fly(seq + 1));
+        session.durable = true;
+        session.promise(7);
+        let first = waiting(&mut session, Qos::ExactlyOnce);
+        session.promise(8);
+        let second = waiting(&mut session, Qos::ExactlyOnce);
+        assert!(!session.may_fly(&first));
+        session.queue.push(first.clone());
+        session.queue.push(second.clone());
+        assert!(session.settle(7, true).is_empty());
+        assert!(session.may_fly(&first) && !session.may_fly(&second));
+        let back = session.settle(8, false);
+        assert_eq!(back.iter().map(|waiting| waiting.seq).collect::<Vec<_>>(), [2]);
     }
 }

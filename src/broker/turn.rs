@@ -172,7 +172,8 @@ impl Turn {
             operators: accounts.gid("maestro"),
             stamper: parts.stamper,
         });
-        let unreadable = core.restore(now(), &parts.store);
+        let mut fx = Effects::at(now());
+        let unreadable = core.restore(&parts.store, &mut fx);
         if unreadable > 0 {
             tracing::warn!(
                 rows = unreadable,
@@ -190,7 +191,7 @@ impl Turn {
             let connection = Key::from_bits(connection);
             verdicts.push(Op::Verified { connection, password });
         })?;
-        Ok(Turn {
+        let mut turn = Turn {
             core,
             epoll,
             intake,
@@ -206,7 +207,9 @@ impl Turn {
             operations: VecDeque::new(),
             slack: Slack::default(),
             stopping: false,
-        })
+        };
+        turn.perform(fx);
+        Ok(turn)
     }
 
     fn run(&mut self) {

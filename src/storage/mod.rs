@@ -54,6 +54,10 @@ pub enum Table {
     Ledger = 4,
     /// The last configuration that loaded: its name -> its bytes.
     Config = 5,
+    /// QoS 2 packet identifiers that persistent sessions have received and not yet released.
+    Received = 6,
+    /// Queued messages of shared subscriptions: share filter, number -> message.
+    Group = 7,
 }
 
 /// How long a write may wait for company before it is committed. In order: the nearest first.

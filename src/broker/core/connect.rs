@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::State;
+use super::connection::{Answer, Owed, State};
 use super::{Core, Effects, Timer, alias};
 use crate::broker::acl;
 use crate::broker::identity::{self, Facts, Password, Rules};
@@ -14,7 +14,7 @@ use crate::broker::principal::Principal;
 use crate::broker::session::{Peer, Session, Will};
 use crate::broker::slots::Key;
 use crate::broker::wire::{
-    self, Ack, ConnAck, Connect, Frame, Malformed, Packet, PropertyBuffer, Reason, Version,
+    self, ConnAck, Connect, Frame, Malformed, Packet, PropertyBuffer, Reason, Version,
 };
 use crate::contract::Role;
 
@@ -229,6 +229,7 @@ impl Core {
             session.row = Some(self.next_row);
             self.next_row += 1;
         }
+        session.durable |= expiry_s > 0;
         self.store_session(at.session, fx);
         self.acknowledge_connect(key, at, connect, fx);
         self.announce(key, at.session, fx);
@@ -297,7 +298,7 @@ impl Core {
             properties.response_information(&prefix);
         }
         let aliases = connect.properties.topic_alias_maximum().unwrap_or(0).min(limits.topic_alias);
-        let released: Vec<_> = open.released().collect();
+        let released: Vec<_> = open.flight.released().collect();
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.state = State::Open(at.session);
         connection.id_is_chosen = !connect.client_id.is_empty();
@@ -310,8 +311,10 @@ impl Core {
         let properties = properties.as_properties();
         let ack = ConnAck { session_present: at.present, reason: Reason::Success, properties };
         self.send(key, &Packet::ConnAck(ack), fx);
-        for packet_id in released {
-            self.send(key, &Packet::PubRel(Ack::success(packet_id)), fx);
+        for (seq, packet_id) in released {
+            // Written again: that they were released may still be on its way to the disk.
+            let ticket = self.store_released(at.session, seq, fx);
+            self.owe(key, Owed::success(Answer::PubRel(packet_id), ticket), fx);
         }
     }
 

@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 use super::alias;
 use crate::broker::identity::Transport;
 use crate::broker::intake::Ticket;
+use crate::broker::session::Options;
 use crate::broker::slots::Key;
-use crate::broker::wire::{self, Ack, Packet, PropertyBuffer, Publish, Reason, Version};
+use crate::broker::wire::{
+    self, Ack, Packet, Properties, PropertyBuffer, Publish, Reason, SubAck, Version,
+};
 use crate::contract::Role;
 
 /// Where a connection is in its life.
@@ -84,6 +87,10 @@ pub(crate) struct Connection {
     pub(crate) dirty: bool,
     /// Acknowledgements in the order of what they acknowledge (MQTT-4.6.0-2).
     pub(crate) owed: VecDeque<Owed>,
+    /// How many of them are SUBACKs.
+    pub(super) held_back: u32,
+    /// The last ticket it was put down for.
+    pub(crate) waits_for: Option<Ticket>,
     /// One and a half keep-alives; `None` when the client asked for none.
     pub(crate) patience: Option<Duration>,
     pub(crate) last_seen: Instant,
@@ -104,10 +111,9 @@ pub(crate) struct Connection {
 }
 
 /// An acknowledgement that has its place in the order, and perhaps still waits.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Owed {
-    pub(crate) kind: Kind,
-    pub(crate) packet_id: NonZeroU16,
+    pub(crate) answer: Answer,
     /// What it waits for; `None` when it may go.
     pub(crate) ticket: Option<Ticket>,
     pub(crate) reason: Reason,
@@ -115,12 +121,48 @@ pub(crate) struct Owed {
 }
 
 /// Which acknowledgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Of QoS 1.
-    PubAck,
-    /// Of QoS 2.
-    PubRec,
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Of a QoS 1 PUBLISH.
+    PubAck(NonZeroU16),
+    /// Of a QoS 2 PUBLISH.
+    PubRec(NonZeroU16),
+    /// Of a PUBREC. It goes out when its step is on disk, or the disk does not take it: then only a
+    /// kill could make the message come again, while to hold it back would stop a queue that could
+    /// drain.
+    PubRel(NonZeroU16),
+    /// Of a PUBREL.
+    PubComp(NonZeroU16),
+    /// Of SUBSCRIBE. Until it is out nothing goes out that is not an acknowledgement.
+    SubAck(Box<Filters>),
+    /// Of UNSUBSCRIBE.
+    UnsubAck(Box<Filters>),
+}
+
+/// What a SUBSCRIBE or an UNSUBSCRIBE did.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    pub(crate) packet_id: NonZeroU16,
+    pub(crate) codes: Vec<u8>,
+    /// How to take it back.
+    pub(crate) undo: Vec<Undo>,
+}
+
+/// What a filter was before.
+#[derive(Debug)]
+pub(crate) struct Undo {
+    pub(crate) filter: Box<str>,
+    pub(crate) before: Option<Options>,
+}
+
+/// What became of acknowledgements whose ticket failed.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    /// There was one that says that something is safe.
+    pub(crate) any: bool,
+    /// There was one that MQTT has no refusal for.
+    pub(crate) unspeakable: bool,
+    pub(crate) undo: Vec<Undo>,
 }
 
 impl Connection {
@@ -132,6 +174,8 @@ impl Connection {
             out: Vec::new(),
             dirty: false,
             owed: VecDeque::new(),
+            held_back: 0,
+            waits_for: None,
             patience: None,
             last_seen: now,
             max_packet: usize::MAX,
@@ -161,48 +205,107 @@ impl Connection {
         }
     }
 
-    /// A publish with an acknowledgement is done with, for better or worse.
-    pub(super) fn finished(&mut self) {
-        self.unfinished = self.unfinished.saturating_sub(1);
-    }
-
     /// Notes an acknowledgement in its place; it goes out when everything before it has.
     pub(crate) fn owe(&mut self, owed: Owed) {
         if owed.ticket.is_none() && self.owed.is_empty() {
-            self.send_owed(&owed);
-        } else {
-            self.owed.push_back(owed);
+            return self.send_owed(&owed);
         }
+        self.held_back += u32::from(matches!(owed.answer, Answer::SubAck(_)));
+        self.owed.push_back(owed);
+    }
+
+    /// Whether a SUBACK waits: what its subscriptions bring must not overtake it.
+    pub(crate) fn holding(&self) -> bool {
+        self.held_back > 0
     }
 
     /// Lets those go that waited for `ticket`, and whatever they held back.
-    pub(crate) fn settle(&mut self, ticket: Ticket, reason: Reason, text: &str) {
+    pub(crate) fn settle(&mut self, ticket: Ticket) {
         for owed in self.owed.iter_mut().filter(|owed| owed.ticket == Some(ticket)) {
             owed.ticket = None;
-            owed.reason = reason;
-            owed.text = text.to_string();
         }
         while let Some(owed) = self.owed.pop_front_if(|owed| owed.ticket.is_none()) {
+            self.held_back -= u32::from(matches!(owed.answer, Answer::SubAck(_)));
             self.send_owed(&owed);
+        }
+        if self.owed.is_empty() && self.owed.capacity() > 64 {
+            self.owed = VecDeque::new(); // a burst's memory is given back
+        }
+    }
+
+    /// What waited for `ticket` is not safe, and will say so.
+    pub(crate) fn fail(&mut self, ticket: Ticket, reason: Reason, text: &str) -> Lost {
+        let mut lost = Lost::default();
+        for owed in self.owed.iter_mut().filter(|owed| owed.ticket == Some(ticket)) {
+            lost.any |= !matches!(owed.answer, Answer::PubRel(_));
+            match &mut owed.answer {
+                Answer::PubAck(_) | Answer::PubRec(_) => {
+                    (owed.reason, owed.text) = (reason, text.to_string());
+                }
+                Answer::PubRel(_) => {}
+                Answer::PubComp(_) => lost.unspeakable = true,
+                Answer::SubAck(filters) => {
+                    filters.refuse(reason);
+                    lost.undo.append(&mut filters.undo);
+                }
+                Answer::UnsubAck(filters) => {
+                    filters.refuse(Reason::ImplementationSpecificError); // §3.11.3 has no quota
+                    lost.undo.append(&mut filters.undo);
+                }
+            }
+        }
+        lost
+    }
+
+    /// What waits for one ticket waits for another now.
+    pub(crate) fn wait_on(&mut self, from: Ticket, to: Ticket) {
+        for owed in self.owed.iter_mut().filter(|owed| owed.ticket == Some(from)) {
+            owed.ticket = Some(to);
         }
     }
 
     fn send_owed(&mut self, owed: &Owed) {
-        if owed.kind == Kind::PubAck || owed.reason.is_error() {
-            self.finished();
-        }
+        let finished = match owed.answer {
+            Answer::PubAck(_) => true,
+            Answer::PubRec(_) => owed.reason.is_error(),
+            Answer::PubComp(_) => owed.reason == Reason::Success,
+            Answer::PubRel(_) | Answer::SubAck(_) | Answer::UnsubAck(_) => false,
+        };
+        // A publish with an acknowledgement is done with, for better or worse.
+        self.unfinished = self.unfinished.saturating_sub(u16::from(finished));
         let mut properties = PropertyBuffer::new();
         if self.wants_reasons && !owed.text.is_empty() {
             properties.reason_string(&owed.text);
         }
-        let ack = Ack {
-            packet_id: owed.packet_id,
-            reason: owed.reason,
-            properties: properties.as_properties(),
-        };
-        self.send(&match owed.kind {
-            Kind::PubAck => Packet::PubAck(ack),
-            Kind::PubRec => Packet::PubRec(ack),
+        let properties = properties.as_properties();
+        let ack = |packet_id| Ack { packet_id, reason: owed.reason, properties };
+        self.send(&match &owed.answer {
+            Answer::PubAck(packet_id) => Packet::PubAck(ack(*packet_id)),
+            Answer::PubRec(packet_id) => Packet::PubRec(ack(*packet_id)),
+            Answer::PubRel(packet_id) => Packet::PubRel(ack(*packet_id)),
+            Answer::PubComp(packet_id) => Packet::PubComp(ack(*packet_id)),
+            Answer::SubAck(answered) => Packet::SubAck(answered.ack(properties)),
+            Answer::UnsubAck(answered) => Packet::UnsubAck(answered.ack(properties)),
         });
+    }
+}
+
+impl Owed {
+    /// Something to be acknowledged with success, now or when the ticket is settled.
+    pub(crate) fn success(answer: Answer, ticket: Option<Ticket>) -> Owed {
+        Owed { answer, ticket, reason: Reason::Success, text: String::new() }
+    }
+}
+
+impl Filters {
+    fn ack<'a>(&'a self, properties: Properties<'a>) -> SubAck<'a> {
+        SubAck { packet_id: self.packet_id, properties, codes: &self.codes }
+    }
+
+    /// Every filter that was granted is refused.
+    fn refuse(&mut self, reason: Reason) {
+        for code in self.codes.iter_mut().filter(|code| **code < 0x80) {
+            *code = reason as u8;
+        }
     }
 }

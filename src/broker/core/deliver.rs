@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use super::connection::{Answer, Owed};
 use super::{Core, Effects, touch};
+use crate::broker::flight::Acknowledged;
 use crate::broker::message::{Incoming, Message, Now};
 use crate::broker::queue::{Identifiers, Waiting};
-use crate::broker::session::{Acknowledged, Peer};
+use crate::broker::session::{Peer, Session};
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
-use crate::broker::wire::{Ack, Packet, Properties, PropertyBuffer, Publish, Reason, Version};
+use crate::broker::wire::{Ack, Properties, PropertyBuffer, Publish, Reason, Version};
 use crate::bus::{Delivery, Qos};
 use crate::storage::{Table, Window};
 
@@ -66,36 +68,44 @@ impl Core {
         let Some(session) = self.sessions.get_mut(key) else { return false };
         if share.qos == Qos::AtMostOnce {
             match session.peer {
-                Peer::Wire(connection) => self.send_at_most_once(connection, incoming, &share, fx),
+                Peer::Wire(connection) => self.send_at_most_once(connection, incoming, share, fx),
                 Peer::Link => self.hand_over(incoming, &share, fx),
                 Peer::Away => {}
             }
             return false;
         }
-        let seq = session.take_seq();
-        let row = session.row;
+        let mut waiting = Waiting::new(incoming.shared().clone(), share.qos, 0);
+        (waiting.retain, waiting.identifiers) = (share.retain, share.identifiers);
+        self.enqueue(key, waiting, window, fx)
+    }
+
+    /// Puts a message with an acknowledgement behind the others; true when it is on its way to disk.
+    fn enqueue(
+        &mut self,
+        key: Key,
+        mut waiting: Waiting,
+        window: Window,
+        fx: &mut Effects,
+    ) -> bool {
+        let row = self.sessions.get(key).and_then(Session::durable_row);
+        waiting.promised = row.is_some() && window == Window::Promise;
+        let ticket = waiting.promised.then(|| self.promise(fx));
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        if let Some(ticket) = ticket {
+            session.promise(ticket);
+        }
+        waiting.seq = session.take_seq();
         if let Some(row) = row {
-            let row_key = super::restore::queue_key(row, seq);
-            let bytes = super::restore::queue_row(
-                incoming.shared(),
-                &share.identifiers,
-                (share.qos, share.retain),
-                fx.now,
-            );
+            let bytes = super::rows::queue_row(&waiting.message, &waiting, fx.now);
+            let row_key = super::rows::queue_key(row, waiting.seq);
             fx.writes(window).writes.push((Table::Queue, row_key, Some(bytes)));
         }
-        let waiting = Waiting {
-            message: incoming.shared().clone(),
-            qos: share.qos,
-            retain: share.retain,
-            dup: false,
-            identifiers: share.identifiers,
-            seq,
-        };
-        let Some(session) = self.sessions.get_mut(key) else { return false };
         let dropped = session.queue.push(waiting);
         session.dropped += dropped.len() as u64;
         self.counters.dropped += dropped.len() as u64;
+        if let Some(ticket) = ticket {
+            self.session_waits(key, ticket);
+        }
         self.forget_rows(row, dropped.iter().map(|waiting| waiting.seq), fx);
         self.pump(key, fx);
         row.is_some()
@@ -106,10 +116,13 @@ impl Core {
         &mut self,
         key: Key,
         incoming: &Incoming<'_>,
-        share: &Share,
+        share: Share,
         fx: &mut Effects,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.holding() {
+            return self.queue_kept(&incoming.shared().clone(), share, fx);
+        }
         if connection.out.len() > self.setting.limits.outbox {
             self.counters.dropped += 1;
             if let Some(session) = self.sessions.get_mut(share.session) {
@@ -144,21 +157,15 @@ impl Core {
     fn hand_over(&mut self, incoming: &Incoming<'_>, share: &Share, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(share.session) else { return };
         let seq = session.take_seq();
-        if !session.may_fly(seq) {
+        let mut waiting = Waiting::new(incoming.shared().clone(), Qos::AtMostOnce, seq);
+        if !session.may_fly(&waiting) {
             session.dropped += 1;
             self.counters.dropped += 1;
             return;
         }
-        let waiting = Waiting {
-            message: incoming.shared().clone(),
-            qos: Qos::AtMostOnce,
-            retain: share.retain,
-            dup: false,
-            identifiers: Vec::new(),
-            seq,
-        };
+        waiting.retain = share.retain;
         fx.deliver.push((share.session, delivery(&waiting, fx.now)));
-        session.fly(waiting);
+        session.flight.publish(waiting);
         self.counters.delivered += 1;
     }
 
@@ -177,18 +184,19 @@ impl Core {
                 continue;
             }
             let open = first.qos == Qos::AtMostOnce && session.peer != Peer::Link
-                || session.may_fly(first.seq);
+                || session.may_fly(first);
             match session.peer {
                 Peer::Away => break,
                 Peer::Link if !open => break,
                 Peer::Link => {
                     let Some(waiting) = session.next(fx.now, &mut expired) else { break };
                     fx.deliver.push((key, delivery(&waiting, fx.now)));
-                    session.fly(waiting);
+                    session.flight.publish(waiting);
                 }
                 Peer::Wire(connection_key) => {
                     let Some(connection) = self.connections.get_mut(connection_key) else { break };
-                    if !open || connection.out.len() > self.setting.limits.outbox {
+                    let behind = connection.out.len() > self.setting.limits.outbox;
+                    if !open || behind || connection.holding() {
                         break;
                     }
                     let Some(waiting) = session.next(fx.now, &mut expired) else { break };
@@ -204,7 +212,7 @@ impl Core {
         }
         if !expired.is_empty() {
             self.counters.dropped += expired.len() as u64;
-            let row = self.sessions.get(key).and_then(|session| session.row);
+            let row = self.sessions.get(key).and_then(Session::durable_row);
             self.forget_rows(row, expired.into_iter(), fx);
         }
     }
@@ -218,44 +226,47 @@ impl Core {
     ) {
         let Some(row) = row else { return };
         for seq in numbers.filter(|&seq| seq > 0) {
-            fx.lazy.writes.push((Table::Queue, super::restore::queue_key(row, seq), None));
+            fx.lazy.writes.push((Table::Queue, super::rows::queue_key(row, seq), None));
         }
     }
 
     /// PUBACK from a client.
     pub(super) fn puback(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let done = session.complete(ack.packet_id, Qos::AtLeastOnce);
-        self.acknowledged(key, &done, fx);
+        if let Acknowledged::Done(seq, _) = session.flight.complete(ack.packet_id, Qos::AtLeastOnce)
+        {
+            self.done(key, seq, fx);
+        }
     }
 
     /// PUBCOMP from a client.
     pub(super) fn pubcomp(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let done = session.complete(ack.packet_id, Qos::ExactlyOnce);
-        self.acknowledged(key, &done, fx);
+        if let Acknowledged::Done(seq, _) = session.flight.complete(ack.packet_id, Qos::ExactlyOnce)
+        {
+            self.done(key, seq, fx);
+        }
     }
 
-    /// PUBREC from a client: answered with PUBREL.
+    /// PUBREC from a client: answered with PUBREL, for a durable session when that step is on disk.
     pub(super) fn pubrec(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
         let Some(session_key) = self.open_session(key) else { return };
         let Some(session) = self.sessions.get_mut(session_key) else { return };
-        let done = session.receipt(ack.packet_id, ack.reason.is_error());
-        let reason = match done {
-            Acknowledged::Done(_) => return self.acknowledged(session_key, &done, fx),
-            Acknowledged::Step => Reason::Success,
-            Acknowledged::Unknown => Reason::PacketIdentifierNotFound,
+        let (reason, ticket) = match session.flight.receipt(ack.packet_id, ack.reason.is_error()) {
+            Acknowledged::Done(seq, _) => return self.done(session_key, seq, fx),
+            Acknowledged::Released(seq) => {
+                (Reason::Success, self.store_released(session_key, seq, fx))
+            }
+            Acknowledged::Unknown => (Reason::PacketIdentifierNotFound, None),
         };
-        let release = Ack { packet_id: ack.packet_id, reason, properties: Properties::NONE };
-        self.send(key, &Packet::PubRel(release), fx);
+        let owed = Owed::success(Answer::PubRel(ack.packet_id), ticket);
+        self.owe(key, Owed { reason, ..owed }, fx);
     }
 
-    fn acknowledged(&mut self, key: Key, done: &Acknowledged, fx: &mut Effects) {
-        if let Acknowledged::Done(seq) = done {
-            let row = self.sessions.get(key).and_then(|session| session.row);
-            self.forget_rows(row, std::iter::once(*seq), fx);
-            self.pump(key, fx);
-        }
+    fn done(&mut self, key: Key, seq: u64, fx: &mut Effects) {
+        let row = self.sessions.get(key).and_then(Session::durable_row);
+        self.forget_rows(row, std::iter::once(seq), fx);
+        self.pump(key, fx);
     }
 
     /// Retained messages for a new subscription, through the queue so that none is lost.
@@ -279,7 +290,7 @@ impl Core {
             if share.qos == Qos::AtMostOnce {
                 self.queue_kept(message, share, fx);
             } else {
-                self.deliver(&incoming, share, Window::Lazy, fx);
+                self.deliver(&incoming, share, Window::Promise, fx);
             }
         }
     }
@@ -290,15 +301,10 @@ impl Core {
     fn queue_kept(&mut self, message: &Arc<Message>, share: Share, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(share.session) else { return };
         let seq = if session.peer == Peer::Link { session.take_seq() } else { 0 };
-        let dropped = session.queue.push(Waiting {
-            message: message.clone(),
-            qos: share.qos,
-            retain: share.retain,
-            dup: false,
-            identifiers: share.identifiers,
-            seq,
-        });
-        let row = session.row;
+        let mut waiting = Waiting::new(message.clone(), share.qos, seq);
+        (waiting.retain, waiting.identifiers) = (share.retain, share.identifiers);
+        let dropped = session.queue.push(waiting);
+        let row = session.durable_row();
         self.counters.dropped += dropped.len() as u64;
         self.forget_rows(row, dropped.iter().map(|waiting| waiting.seq), fx);
         self.pump(share.session, fx);
@@ -331,7 +337,7 @@ fn identifiers(group: &[Subscriber]) -> Identifiers {
 
 /// Sends one message that waited; gives its number back when the client cannot take one so large.
 fn send_waiting(
-    session: &mut crate::broker::session::Session,
+    session: &mut Session,
     connection: &mut super::connection::Connection,
     buffer: &mut PropertyBuffer,
     waiting: Waiting,
@@ -341,7 +347,7 @@ fn send_waiting(
     let (qos, retain, dup, seq) = (waiting.qos, waiting.retain, waiting.dup, waiting.seq);
     let expiry_s = message.expiry_s(now);
     let properties = complete(buffer, &message.properties, expiry_s, &waiting.identifiers);
-    let packet_id = (qos > Qos::AtMostOnce).then(|| session.fly(waiting));
+    let packet_id = (qos > Qos::AtMostOnce).then(|| session.flight.publish(waiting));
     let publish = Publish {
         dup,
         qos,
@@ -356,7 +362,7 @@ fn send_waiting(
     if connection.out.len() > before {
         return None;
     }
-    session.forget(seq);
+    session.flight.forget(seq);
     Some(seq)
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::connection::State;
+use super::rows::{queue_key, received_key};
 use super::{Core, Effects, Timer, Waiter};
 use crate::broker::acl;
 use crate::broker::message::Incoming;
@@ -69,6 +70,7 @@ impl Core {
     pub(super) fn lost(&mut self, key: Key, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.peer = Peer::Away;
+        session.left_ms = fx.now.wall_ms();
         session.land();
         if session.expiry_s == 0 {
             return self.finish(key, fx);
@@ -131,9 +133,13 @@ impl Core {
         }
         self.tell_presence(&session.client, None, fx);
         let Some(row) = session.row else { return };
-        fx.lazy.writes.push((Table::Session, session.client.as_bytes().to_vec(), None));
-        for seq in session.numbers() {
-            fx.lazy.writes.push((Table::Queue, super::restore::queue_key(row, seq), None));
+        let writes = &mut fx.promise.batch.writes;
+        writes.push((Table::Session, session.client.as_bytes().to_vec(), None));
+        if session.durable {
+            let queued = session.numbers().map(|seq| (Table::Queue, queue_key(row, seq), None));
+            writes.extend(queued);
+            let received = session.received.iter();
+            writes.extend(received.map(|id| (Table::Received, received_key(row, id), None)));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use super::publish::Taken;
+use super::publish::{Publisher, Taken};
 use super::{Core, Effects, Waiter};
 use crate::broker::intake::{LinkId, Reply};
 use crate::broker::message::Incoming;
@@ -82,7 +82,7 @@ impl Core {
         let Some(reply) = reply else { return };
         match result {
             Ok(Taken::Safe) => fx.answers.push((reply, Ok(()))),
-            Ok(Taken::When(ticket)) => {
+            Ok(Taken::When(ticket) | Taken::Held(ticket)) => {
                 self.waiting.entry(ticket).or_default().push(Waiter::Link(reply));
             }
             Err(refused) => fx.answers.push((reply, Err(refused))),
@@ -124,7 +124,8 @@ impl Core {
             shared: OnceCell::new(),
         };
         self.counters.published += 1;
-        self.take(&incoming, (&client, &from), Some(key), fx).map_err(|denied| {
+        let publisher = Publisher { session: key, receipt: None };
+        self.take(&incoming, (&client, &from), Some(publisher), fx).map_err(|denied| {
             self.tell_denied((&client, &from), &message.topic, &denied, fx);
             Refused { code: denied.code, message: denied.message }
         })
@@ -162,9 +163,7 @@ impl Core {
     pub(super) fn link_acknowledge(&mut self, link: LinkId, token: u64, fx: &mut Effects) {
         let Some(&key) = self.links.get(&link) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let row = session.row;
-        if session.forget(token) {
-            self.forget_rows(row, std::iter::once(token), fx);
+        if session.flight.forget(token).is_some() {
             self.pump(key, fx);
         }
     }

@@ -23,7 +23,8 @@
 //! | `link` | the same for the links of this process |
 //! | `leave` | the end of connections and sessions, wills |
 //! | `tell` | the broker's own words: refusals, presence |
-//! | `restore` | sessions, queues and retained messages on disk |
+//! | `settle` | what waited for the disk, or the gate |
+//! | `rows`, `restore` | sessions, queues and retained messages on disk |
 
 mod alias;
 mod connect;
@@ -34,6 +35,8 @@ mod leave;
 mod link;
 mod publish;
 mod restore;
+mod rows;
+mod settle;
 mod subscribe;
 mod tell;
 #[cfg(test)]
@@ -106,7 +109,10 @@ pub(crate) struct Core {
 /// Who waits until something is safe.
 #[derive(Debug)]
 enum Waiter {
+    /// It owes acknowledgements.
     Connection(Key),
+    /// It has messages or packet identifiers that are not safe yet.
+    Session(Key),
     Link(Reply),
 }
 
@@ -114,7 +120,7 @@ enum Waiter {
 #[derive(Debug)]
 struct Held {
     message: Arc<Message>,
-    publisher: Option<Key>,
+    publisher: Option<publish::Publisher>,
 }
 
 /// Counts since the start, and what is there now.

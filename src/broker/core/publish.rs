@@ -1,19 +1,22 @@
 //! PUBLISH from a client (§3.3): judged, held for the gate, kept, fanned out, acknowledged.
 
 use std::cell::OnceCell;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use super::connection::{Kind, Owed};
-use super::{Core, Effects, Held, Waiter};
+use super::connection::{Answer, Owed};
+use super::settle::Failure;
+use super::{Core, Effects, Held};
 use crate::broker::acl::{self, Denied};
 use crate::broker::intake::Ticket;
 use crate::broker::message::{self, Incoming, Message, Now};
 use crate::broker::principal::Principal;
+use crate::broker::received::Known;
 use crate::broker::slots::Key;
-use crate::broker::wire::{Ack, Packet, Properties, PropertyBuffer, Publish, Reason, Version};
-use crate::bus::{self, Qos, Refused};
+use crate::broker::wire::{Ack, Properties, PropertyBuffer, Publish, Reason, Version};
+use crate::bus::{self, Qos};
 use crate::contract;
-use crate::storage::{Table, Unsafe, Window};
+use crate::storage::{Table, Window};
 
 /// What becomes of a publish that was taken.
 pub(super) enum Taken {
@@ -21,6 +24,25 @@ pub(super) enum Taken {
     Safe,
     /// It is safe when this ticket is settled.
     When(Ticket),
+    /// The gate has it, and settles this ticket.
+    Held(Ticket),
+}
+
+impl Taken {
+    /// What its acknowledgement waits for.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match *self {
+            Taken::Safe => None,
+            Taken::When(ticket) | Taken::Held(ticket) => Some(ticket),
+        }
+    }
+}
+
+/// Who publishes, and the packet identifier of a QoS 2 message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Publisher {
+    pub(super) session: Key,
+    pub(super) receipt: Option<NonZeroU16>,
 }
 
 impl Core {
@@ -44,21 +66,19 @@ impl Core {
 
     /// A publish whose topic is known.
     fn published(&mut self, key: Key, session_key: Key, publish: &Publish<'_>, fx: &mut Effects) {
-        let Some(session) = self.sessions.get_mut(session_key) else { return };
-        if publish.qos == Qos::ExactlyOnce
-            && let Some(packet_id) = publish.packet_id
-            && session.received.contains(&packet_id)
-        {
-            return self.owe(key, publish, Ok(Taken::Safe), fx); // it was taken before (§4.3.3)
+        let Some(session) = self.sessions.get(session_key) else { return };
+        let twice = publish.packet_id.filter(|_| publish.qos == Qos::ExactlyOnce);
+        // What comes again was taken before (§4.3.3), safe or not yet.
+        match twice.map_or(Known::New, |packet_id| session.received.known(packet_id)) {
+            Known::New => {}
+            Known::Safe => return self.acknowledge(key, publish, Ok(None), fx),
+            Known::When(ticket) => return self.acknowledge(key, publish, Ok(Some(ticket)), fx),
         }
         if publish.qos > Qos::AtMostOnce && self.too_many_unfinished(key) {
             let text = "more than the receive maximum are unacknowledged (MQTT-3.3.4-9)";
             return self.end(key, Reason::ReceiveMaximumExceeded, text, fx);
         }
-        let Some(session) = self.sessions.get_mut(session_key) else { return };
-        if publish.qos == Qos::ExactlyOnce {
-            session.received.extend(publish.packet_id);
-        }
+        let Some(session) = self.sessions.get(session_key) else { return };
         let (from, client) = (session.principal.clone(), session.client.clone());
         self.counters.published += 1;
         let mut forward = PropertyBuffer::new();
@@ -77,16 +97,38 @@ impl Core {
             audience: None,
             shared: OnceCell::new(),
         };
-        let result = self.take(&incoming, (&client, &from), Some(session_key), fx);
+        let publisher = Publisher { session: session_key, receipt: twice };
+        let result = self.take(&incoming, (&client, &from), Some(publisher), fx);
         if let Err(denied) = &result {
-            if let (Some(packet_id), Some(session)) =
-                (publish.packet_id, self.sessions.get_mut(session_key))
-            {
-                session.received.remove(&packet_id);
-            }
             self.tell_denied((&client, &from), publish.topic, denied, fx);
         }
-        self.owe(key, publish, result, fx);
+        let result = result.map(|taken| match twice {
+            Some(packet_id) => self.receive(session_key, packet_id, &taken, fx),
+            None => taken.ticket(),
+        });
+        self.acknowledge(key, publish, result, fx);
+    }
+
+    /// Notes a QoS 2 packet identifier as taken. Of a durable session it is on disk together with the
+    /// message, or after the gate has decided.
+    fn receive(
+        &mut self,
+        session: Key,
+        packet_id: NonZeroU16,
+        taken: &Taken,
+        fx: &mut Effects,
+    ) -> Option<Ticket> {
+        let ticket = match taken {
+            Taken::Held(ticket) => Some(*ticket),
+            Taken::Safe | Taken::When(_) => {
+                self.store_received(session, packet_id, fx).or(taken.ticket())
+            }
+        };
+        if let Some(ticket) = ticket {
+            self.session_waits(session, ticket);
+        }
+        self.sessions.get_mut(session)?.received.take(packet_id, ticket);
+        ticket
     }
 
     /// Counts one more publish with an acknowledgement; true when an MQTT 5 client has sent more of
@@ -103,7 +145,7 @@ impl Core {
         &mut self,
         incoming: &Incoming<'_>,
         (client, from): (&Arc<str>, &Arc<Principal>),
-        publisher: Option<Key>,
+        publisher: Option<Publisher>,
         fx: &mut Effects,
     ) -> Result<Taken, Denied> {
         let publish = acl::Publish {
@@ -123,7 +165,7 @@ impl Core {
         if self.is_command(incoming.topic) {
             return self.hold(incoming, (client, from), publisher, fx);
         }
-        Ok(match self.publish(incoming, publisher, fx) {
+        Ok(match self.publish(incoming, publisher.map(|publisher| publisher.session), fx) {
             Some(ticket) => Taken::When(ticket),
             None => Taken::Safe,
         })
@@ -137,7 +179,7 @@ impl Core {
         &mut self,
         incoming: &Incoming<'_>,
         (client, from): (&Arc<str>, &Arc<Principal>),
-        publisher: Option<Key>,
+        publisher: Option<Publisher>,
         fx: &mut Effects,
     ) -> Result<Taken, Denied> {
         if self.held.len() >= self.setting.limits.held {
@@ -163,7 +205,7 @@ impl Core {
             from: from.clone(),
             response_allowed,
         });
-        Ok(Taken::When(ticket))
+        Ok(Taken::Held(ticket))
     }
 
     /// The gate decided about a held publish.
@@ -178,114 +220,73 @@ impl Core {
             Ok(()) => {
                 // Watchers of cmd/# see it; nothing of that has to be safe: the record is.
                 let incoming = Incoming::of(&held.message, false);
-                self.publish(&incoming, held.publisher, fx);
-                self.settle(ticket, Ok(()), fx);
+                self.publish(&incoming, held.publisher.map(|publisher| publisher.session), fx);
+                let receipt = held.publisher.and_then(|publisher| {
+                    self.store_received(publisher.session, publisher.receipt?, fx)
+                });
+                match receipt {
+                    Some(stored) => self.wait_on(ticket, stored),
+                    None => self.settle(ticket, &Ok(()), fx),
+                }
             }
             Err(error) => {
-                if let Some(session) = held.publisher.and_then(|key| self.sessions.get(key)) {
+                let publisher = held.publisher.map(|publisher| publisher.session);
+                if let Some(session) = publisher.and_then(|key| self.sessions.get(key)) {
                     let (client, from) = (session.client.clone(), session.principal.clone());
                     let code = contract_code(&error.code);
                     let denied = Denied { code, message: error.message.clone() };
                     self.tell_denied((&client, &from), &held.message.topic, &denied, fx);
                 }
                 let reason = reason_of(&error.code);
-                self.settle(ticket, Err((reason, error.code, error.message)), fx);
+                let failure = Failure { reason, code: error.code, text: error.message };
+                self.settle(ticket, &Err(failure), fx);
             }
         }
-    }
-
-    /// The storage writer committed a turn's writes, or could not.
-    pub(super) fn stored(&mut self, ticket: Ticket, result: &Result<(), Unsafe>, fx: &mut Effects) {
-        let result = result.clone().map_err(|trouble| {
-            (reason_of(trouble.code), trouble.code.to_string(), trouble.message)
-        });
-        self.settle(ticket, result, fx);
-    }
-
-    fn settle(
-        &mut self,
-        ticket: Ticket,
-        result: Result<(), (Reason, String, String)>,
-        fx: &mut Effects,
-    ) {
-        for waiter in self.waiting.remove(&ticket).unwrap_or_default() {
-            match waiter {
-                Waiter::Link(reply) => {
-                    let result = result.clone().map_err(|(_, code, message)| Refused {
-                        code: contract_code(&code),
-                        message,
-                    });
-                    fx.answers.push((reply, result));
-                }
-                Waiter::Connection(key) => self.settle_connection(key, ticket, &result, fx),
-            }
-        }
-    }
-
-    fn settle_connection(
-        &mut self,
-        key: Key,
-        ticket: Ticket,
-        result: &Result<(), (Reason, String, String)>,
-        fx: &mut Effects,
-    ) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        match result {
-            Ok(()) => connection.settle(ticket, Reason::Success, ""),
-            // §3 Errors: 3.1.1 has no refusal. Not safe is not acknowledged, and closed; a refused
-            // command is acknowledged, dropped and told.
-            Err((reason, code, text)) => {
-                if connection.version == Version::V311 && code.starts_with("storage.") {
-                    fx.close.push(key);
-                    return;
-                }
-                connection.settle(ticket, *reason, text);
-            }
-        }
-        super::touch(connection, key, fx);
     }
 
     /// Notes the acknowledgement of a publish in its place.
-    fn owe(
+    fn acknowledge(
         &mut self,
         key: Key,
         publish: &Publish<'_>,
-        result: Result<Taken, Denied>,
+        result: Result<Option<Ticket>, Denied>,
         fx: &mut Effects,
     ) {
-        let (Some(packet_id), Some(connection)) =
-            (publish.packet_id, self.connections.get_mut(key))
-        else {
-            return;
+        let Some(packet_id) = publish.packet_id else { return };
+        let answer = match publish.qos {
+            Qos::ExactlyOnce => Answer::PubRec(packet_id),
+            Qos::AtLeastOnce | Qos::AtMostOnce => Answer::PubAck(packet_id),
         };
-        let kind = if publish.qos == Qos::ExactlyOnce { Kind::PubRec } else { Kind::PubAck };
-        let (ticket, reason, text) = match result {
-            Ok(Taken::Safe) => (None, Reason::Success, String::new()),
-            Ok(Taken::When(ticket)) => (Some(ticket), Reason::Success, String::new()),
-            Err(denied) => (None, reason_of(denied.code), denied.message),
+        let owed = match result {
+            Ok(ticket) => Owed::success(answer, ticket),
+            Err(denied) => {
+                let reason = reason_of(denied.code);
+                Owed { answer, ticket: None, reason, text: denied.message }
+            }
         };
-        connection.owe(Owed { kind, packet_id, ticket, reason, text });
+        self.owe(key, owed, fx);
+    }
+
+    /// Sends an acknowledgement in its place in the order, now or later.
+    pub(super) fn owe(&mut self, key: Key, owed: Owed, fx: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let ticket = owed.ticket;
+        connection.owe(owed);
         super::touch(connection, key, fx);
         if let Some(ticket) = ticket {
-            let waiters = self.waiting.entry(ticket).or_default();
-            // One publisher's burst is one waiter.
-            if !matches!(waiters.last(), Some(Waiter::Connection(last)) if *last == key) {
-                waiters.push(Waiter::Connection(key));
-            }
+            self.connection_waits(key, ticket);
         }
     }
 
-    /// PUBREL: the packet identifier is free again (§4.3.3).
+    /// PUBREL: the packet identifier is free again (§4.3.3), for a durable session when that is on disk.
     pub(super) fn pubrel(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
-        let Some(session) = self.open_session(key) else { return };
-        let Some(session) = self.sessions.get_mut(session) else { return };
-        let known = session.received.remove(&ack.packet_id);
+        let Some(session_key) = self.open_session(key) else { return };
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let known = session.received.free(ack.packet_id);
         let reason = if known { Reason::Success } else { Reason::PacketIdentifierNotFound };
-        let complete = Ack { packet_id: ack.packet_id, reason, properties: Properties::NONE };
-        if let Some(connection) = self.connections.get_mut(key).filter(|_| known) {
-            connection.finished();
-        }
-        self.send(key, &Packet::PubComp(complete), fx);
+        let ticket = self.forget_received(session_key, ack.packet_id, fx);
+        let owed = Owed::success(Answer::PubComp(ack.packet_id), ticket);
+        self.owe(key, Owed { reason, ..owed }, fx);
     }
 
     /// Keeps and fans out. The ticket says when it is safe; `None` is now.
@@ -295,7 +296,10 @@ impl Core {
         publisher: Option<Key>,
         fx: &mut Effects,
     ) -> Option<Ticket> {
-        let window = self.window(publisher);
+        let window = match incoming.qos {
+            Qos::ExactlyOnce => Window::Promise, // a durable session gets it only after the commit
+            Qos::AtMostOnce | Qos::AtLeastOnce => self.window(publisher),
+        };
         let mut waits = false;
         if incoming.retain {
             waits |= self.keep(incoming, window, fx);
@@ -304,15 +308,16 @@ impl Core {
         if !waits || incoming.qos == Qos::AtMostOnce {
             return None;
         }
-        let writes = match window {
-            Window::Promise => &mut fx.promise,
-            Window::Background | Window::Lazy => &mut fx.background,
-        };
-        let next = &mut self.next_ticket;
-        Some(*writes.ticket.get_or_insert_with(|| {
-            *next += 1;
-            *next - 1
-        }))
+        Some(match window {
+            Window::Promise => self.promise(fx),
+            Window::Background | Window::Lazy => {
+                let next = &mut self.next_ticket;
+                *fx.background.ticket.get_or_insert_with(|| {
+                    *next += 1;
+                    *next - 1
+                })
+            }
+        })
     }
 
     /// The daemon's own words may wait longer for a commit than a client's.
@@ -355,7 +360,7 @@ pub(super) fn reason_of(code: &str) -> Reason {
 }
 
 /// The static spelling of a code.
-fn contract_code(code: &str) -> &'static str {
+pub(super) fn contract_code(code: &str) -> &'static str {
     contract::error(code).map_or("broker.refused", |error| error.code)
 }
 

@@ -1,130 +1,37 @@
-//! What the broker keeps on disk, and what it makes of it at start.
-//!
-//! | table | key | row |
-//! |---|---|---|
-//! | Retained | topic | the message |
-//! | Session | client id | [`SessionRow`] |
-//! | Queue | session's number, message's number (big endian: in order) | [`QueueRow`] |
+//! What an earlier process left on disk is taken up. Rows of nobody are deleted; rows that cannot be
+//! read are left alone.
 
 use std::collections::HashMap;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
 
+use super::rows::{QueueRow, SessionRow};
 use super::{Core, Effects, Timer};
 use crate::broker::message::{self, Message, Now};
 use crate::broker::principal::Principal;
 use crate::broker::queue::Waiting;
-use crate::broker::session::{Options, Peer, Session};
+use crate::broker::session::{Options, Session};
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
-use crate::bus::Qos;
 use crate::contract::Role;
-use crate::storage::{Store, Table, Window};
+use crate::storage::{Store, Table};
 
-/// A session that outlives its connection. Field numbers are on disk: never reuse one.
-#[derive(Clone, PartialEq, prost::Message)]
-struct SessionRow {
-    #[prost(uint64, tag = "1")]
-    row: u64,
-    #[prost(string, tag = "2")]
-    principal: String,
-    /// The role when it was last here; judged anew when it comes back.
-    #[prost(string, tag = "3")]
-    role: String,
-    #[prost(string, optional, tag = "4")]
-    app: Option<String>,
-    #[prost(uint32, tag = "5")]
-    expiry_s: u32,
-    /// When its connection was lost, ms since 1970; 0 while connected.
-    #[prost(uint64, tag = "6")]
-    left_ms: u64,
-    #[prost(message, repeated, tag = "7")]
-    filters: Vec<FilterRow>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct FilterRow {
-    #[prost(string, tag = "1")]
-    filter: String,
-    #[prost(uint32, tag = "2")]
-    qos: u32,
-    #[prost(bool, tag = "3")]
-    no_local: bool,
-    #[prost(bool, tag = "4")]
-    retain_as_published: bool,
-    #[prost(uint32, tag = "5")]
-    identifier: u32,
-}
-
-/// A message that waits for a session. Field numbers are on disk: never reuse one.
-#[derive(Clone, PartialEq, prost::Message)]
-struct QueueRow {
-    #[prost(bytes = "vec", tag = "1")]
-    message: Vec<u8>,
-    #[prost(uint32, tag = "2")]
-    qos: u32,
-    #[prost(bool, tag = "3")]
-    retain: bool,
-    #[prost(uint32, repeated, tag = "4")]
-    identifiers: Vec<u32>,
-}
-
-/// Where a message of a session stands.
-pub(super) fn queue_key(row: u64, seq: u64) -> Vec<u8> {
-    [row.to_be_bytes(), seq.to_be_bytes()].concat()
-}
-
-/// What stands there.
-pub(super) fn queue_row(
-    message: &Message,
-    identifiers: &[u32],
-    (qos, retain): (Qos, bool),
-    now: Now,
-) -> Vec<u8> {
-    let identifiers = identifiers.to_vec();
-    QueueRow { message: message.encode(now), qos: qos as u32, retain, identifiers }.encode_to_vec()
+/// What became of a row.
+enum Found {
+    Taken,
+    /// Its session is not there.
+    Orphan,
+    Unreadable,
 }
 
 impl Core {
-    /// Writes a session that outlives its connection.
-    pub(super) fn store_session(&mut self, key: Key, fx: &mut Effects) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let Some(row) = session.row else { return };
-        let filters = session.filters.iter().map(|(filter, options)| FilterRow {
-            filter: filter.to_string(),
-            qos: options.qos as u32,
-            no_local: options.no_local,
-            retain_as_published: options.retain_as_published,
-            identifier: options.identifier,
-        });
-        let stored = SessionRow {
-            row,
-            principal: session.principal.name.clone(),
-            role: session.principal.role.to_string(),
-            app: session.principal.app.clone(),
-            expiry_s: session.expiry_s,
-            left_ms: if session.peer == Peer::Away { fx.now.wall_ms() } else { 0 },
-            filters: filters.collect(),
-        };
-        let key = session.client.as_bytes().to_vec();
-        fx.writes(Window::Promise).writes.push((Table::Session, key, Some(stored.encode_to_vec())));
-    }
-
-    /// Takes up what an earlier process left. Rows that cannot be read are left alone and counted.
-    pub(crate) fn restore(&mut self, now: Now, store: &Store) -> usize {
-        let mut unreadable = 0;
-        store.scan(Table::Retained, &mut |_, row| match Message::decode(row, now) {
-            Some(message) if !message.expired(now) => {
-                if let Some(expires) = message.expires {
-                    self.due_at(expires, Timer::Retained);
-                }
-                self.retained.keep(Arc::new(message));
-            }
-            Some(_) => {}
-            None => unreadable += 1,
-        });
+    /// Takes up what an earlier process left; gives how many rows could not be read.
+    pub(crate) fn restore(&mut self, store: &Store, fx: &mut Effects) -> usize {
+        let now = fx.now;
+        let mut unreadable = self.restore_retained(store, fx);
         let mut rows = HashMap::new();
         store.scan(Table::Session, &mut |client, row| match std::str::from_utf8(client)
             .ok()
@@ -136,10 +43,44 @@ impl Core {
             None => unreadable += 1,
         });
         self.next_row = rows.keys().max().map_or(1, |last| last + 1);
-        store.scan(Table::Queue, &mut |key, row| {
-            if self.restore_message(now, &rows, key, row).is_none() {
-                unreadable += 1;
+        // Rows may be those of a session that could not be read.
+        let tidy = unreadable == 0;
+        let mut orphans = Vec::new();
+        for table in [Table::Queue, Table::Received] {
+            store.scan(table, &mut |key, row| {
+                let Some(&number) = key.first_chunk::<8>() else { return unreadable += 1 };
+                let number = u64::from_be_bytes(number);
+                self.next_row = self.next_row.max(number + 1);
+                let session = rows.get(&number).copied();
+                let found = match (session, table) {
+                    (None, _) => Found::Orphan,
+                    (Some(session), Table::Queue) => self.restore_message(now, session, key, row),
+                    (Some(session), _) => self.restore_received(session, key),
+                };
+                match found {
+                    Found::Taken => {}
+                    Found::Orphan if tidy => orphans.push((table, key.to_vec(), None)),
+                    Found::Orphan | Found::Unreadable => unreadable += 1,
+                }
+            });
+        }
+        fx.lazy.writes.append(&mut orphans);
+        unreadable
+    }
+
+    fn restore_retained(&mut self, store: &Store, fx: &mut Effects) -> usize {
+        let mut unreadable = 0;
+        store.scan(Table::Retained, &mut |topic, row| match Message::decode(row, fx.now) {
+            Some(message) if message.expired(fx.now) => {
+                fx.lazy.writes.push((Table::Retained, topic.to_vec(), None));
             }
+            Some(message) => {
+                if let Some(expires) = message.expires {
+                    self.due_at(expires, Timer::Retained);
+                }
+                self.retained.keep(Arc::new(message));
+            }
+            None => unreadable += 1,
         });
         unreadable
     }
@@ -152,10 +93,12 @@ impl Core {
         let mut session =
             Session::new(client.clone(), Arc::new(principal), self.setting.limits.queue);
         session.row = Some(stored.row);
+        session.durable = true;
+        session.left_ms = if stored.left_ms == 0 { now.wall_ms() } else { stored.left_ms };
         session.expiry_s = stored.expiry_s;
         if stored.expiry_s < u32::MAX {
-            let left_ms = if stored.left_ms == 0 { now.wall_ms() } else { stored.left_ms };
-            let gone = Duration::from_millis(now.wall_ms().saturating_sub(left_ms));
+            // Of one that was connected at the end nothing is known but that it is not any more.
+            let gone = Duration::from_millis(now.wall_ms().saturating_sub(session.left_ms));
             let left = Duration::from_secs(stored.expiry_s.into()).saturating_sub(gone);
             session.ends_at = Some(now.at + left);
         }
@@ -180,28 +123,40 @@ impl Core {
         key
     }
 
-    fn restore_message(
-        &mut self,
-        now: Now,
-        rows: &HashMap<u64, Key>,
-        key: &[u8],
-        row: &[u8],
-    ) -> Option<()> {
-        let (session, seq) = key.split_first_chunk::<8>()?;
-        let session = rows.get(&u64::from_be_bytes(*session))?;
-        let seq = u64::from_be_bytes(seq.try_into().ok()?);
-        let stored = QueueRow::decode(row).ok()?;
-        let waiting = Waiting {
-            message: Arc::new(Message::decode(&stored.message, now)?),
-            qos: message::qos(stored.qos)?,
+    fn restore_message(&mut self, now: Now, session: Key, key: &[u8], row: &[u8]) -> Found {
+        let seq = key.get(8..).and_then(|seq| seq.try_into().ok()).map(u64::from_be_bytes);
+        let (Some(seq), Ok(stored), Some(session)) =
+            (seq, QueueRow::decode(row), self.sessions.get_mut(session))
+        else {
+            return Found::Unreadable;
+        };
+        if stored.released {
+            session.restored(seq);
+            session.flight.restore_released(seq);
+            return Found::Taken;
+        }
+        let message = Message::decode(&stored.message, now);
+        let (Some(message), Some(qos)) = (message, message::qos(stored.qos)) else {
+            return Found::Unreadable;
+        };
+        session.restored(seq);
+        session.queue.restore(Waiting {
             retain: stored.retain,
             dup: true, // whether the earlier process had sent it is not known
             identifiers: stored.identifiers,
-            seq,
-        };
-        let session = self.sessions.get_mut(*session)?;
-        session.restored(seq);
-        session.queue.push(waiting);
-        Some(())
+            ..Waiting::new(Arc::new(message), qos, seq)
+        });
+        Found::Taken
+    }
+
+    fn restore_received(&mut self, session: Key, key: &[u8]) -> Found {
+        let packet_id = key.get(8..).and_then(|id| id.try_into().ok()).map(u16::from_be_bytes);
+        match (packet_id.and_then(NonZeroU16::new), self.sessions.get_mut(session)) {
+            (Some(packet_id), Some(session)) => {
+                session.received.take(packet_id, None);
+                Found::Taken
+            }
+            (None, _) | (_, None) => Found::Unreadable,
+        }
     }
 }

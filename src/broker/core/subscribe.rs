@@ -1,13 +1,13 @@
 //! SUBSCRIBE and UNSUBSCRIBE (§3.8 to §3.11).
 
+use super::connection::{Answer, Filters, Owed, Undo};
 use super::{Core, Effects};
 use crate::broker::acl::Denied;
+use crate::broker::intake::Ticket;
 use crate::broker::session::Options;
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
-use crate::broker::wire::{
-    Packet, Reason, RetainHandling, SubAck, Subscribe, Subscription, Unsubscribe, Version,
-};
+use crate::broker::wire::{Reason, RetainHandling, Subscribe, Subscription, Unsubscribe, Version};
 use crate::topic::Shared;
 
 impl Core {
@@ -18,8 +18,7 @@ impl Core {
             return;
         };
         let identifier = subscribe.properties.subscription_identifiers().next().unwrap_or(0);
-        let mut codes = Vec::new();
-        let mut fresh = Vec::new();
+        let (mut codes, mut undo, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
         for one in subscribe.subscriptions.iter() {
             let options = Options {
                 qos: one.options.qos,
@@ -28,10 +27,11 @@ impl Core {
                 identifier,
             };
             let code = match self.add_filter(session, one.filter, options) {
-                Ok(new) => {
-                    if wants_kept(&one, new) {
+                Ok(before) => {
+                    if wants_kept(&one, before.is_none()) {
                         fresh.push((one.filter, Subscriber { session, options }));
                     }
+                    undo.push(Undo { filter: one.filter.into(), before });
                     one.options.qos as u8
                 }
                 Err(denied) => self.filter_denied(session, one.filter, &denied, fx),
@@ -39,14 +39,20 @@ impl Core {
             // 3.1.1 knows one refusal only (§3.9.3).
             codes.push(if version == Version::V311 && code > 2 { 0x80 } else { code });
         }
-        self.store_session(session, fx);
-        let packet_id = subscribe.packet_id;
-        let ack = SubAck { packet_id, properties: super::NONE, codes: &codes };
-        self.send(key, &Packet::SubAck(ack), fx);
+        let ticket = self.store_filters(session, fx);
+        let filters = Filters { packet_id: subscribe.packet_id, codes, undo };
+        self.owe(key, Owed::success(Answer::SubAck(Box::new(filters)), ticket), fx);
         for (filter, subscriber) in fresh {
             let kept = self.retained.matching(filter, fx.now);
             self.deliver_kept(subscriber, &kept, fx);
         }
+    }
+
+    /// The filters of a durable session are safe when this ticket is settled.
+    fn store_filters(&mut self, key: Key, fx: &mut Effects) -> Option<Ticket> {
+        self.sessions.get(key)?.durable_row()?;
+        self.store_session(key, fx);
+        Some(self.promise(fx))
     }
 
     fn filter_denied(
@@ -67,13 +73,13 @@ impl Core {
         }
     }
 
-    /// Adds a filter to a session; true when it is new there.
+    /// Adds a filter to a session; gives what it was there before.
     pub(super) fn add_filter(
         &mut self,
         key: Key,
         filter: &str,
         options: Options,
-    ) -> Result<bool, Denied> {
+    ) -> Result<Option<Options>, Denied> {
         let limits = &self.setting.limits;
         let denied = |code, message: &str| Err(Denied { code, message: message.to_string() });
         let Some(session) = self.sessions.get_mut(key) else {
@@ -93,19 +99,16 @@ impl Core {
                 "there are as many subscriptions as broker.limits.max_subscriptions allows";
             return denied("broker.quota", message);
         }
-        let new = session.filters.insert(filter.into(), options).is_none();
+        let before = session.filters.insert(filter.into(), options);
         self.tree.insert(filter, Subscriber { session: key, options });
-        Ok(new)
+        Ok(before)
     }
 
-    /// Takes a filter off a session; false when it had none such.
-    pub(super) fn drop_filter(&mut self, key: Key, filter: &str) -> bool {
-        let Some(session) = self.sessions.get_mut(key) else { return false };
-        if session.filters.remove(filter).is_none() {
-            return false;
-        }
+    /// Takes a filter off a session; gives what it was.
+    pub(super) fn drop_filter(&mut self, key: Key, filter: &str) -> Option<Options> {
+        let before = self.sessions.get_mut(key)?.filters.remove(filter)?;
         self.tree.remove(filter, key);
-        true
+        Some(before)
     }
 
     /// A client takes filters back.
@@ -116,18 +119,21 @@ impl Core {
         fx: &mut Effects,
     ) {
         let Some(session) = self.open_session(key) else { return };
-        let codes: Vec<u8> = unsubscribe
-            .filters
-            .iter()
-            .map(|filter| match self.drop_filter(session, filter) {
-                true => Reason::Success as u8,
-                false => Reason::NoSubscriptionExisted as u8,
-            })
-            .collect();
-        self.store_session(session, fx);
-        let packet_id = unsubscribe.packet_id;
-        let ack = SubAck { packet_id, properties: super::NONE, codes: &codes };
-        self.send(key, &Packet::UnsubAck(ack), fx);
+        let (mut codes, mut undo) = (Vec::new(), Vec::new());
+        for filter in unsubscribe.filters.iter() {
+            let before = self.drop_filter(session, filter);
+            codes.push(match before {
+                Some(_) => Reason::Success as u8,
+                None => Reason::NoSubscriptionExisted as u8,
+            });
+            undo.extend(before.map(|before| Undo { filter: filter.into(), before: Some(before) }));
+        }
+        let ticket = match undo.is_empty() {
+            true => None,
+            false => self.store_filters(session, fx),
+        };
+        let filters = Filters { packet_id: unsubscribe.packet_id, codes, undo };
+        self.owe(key, Owed::success(Answer::UnsubAck(Box::new(filters)), ticket), fx);
     }
 }
 

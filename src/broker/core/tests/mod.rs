@@ -2,9 +2,11 @@
 
 mod alias;
 mod bytes;
+mod commit;
 mod connack;
 mod connect;
 mod flow;
+mod once;
 mod publish;
 mod refuse;
 mod resume;
@@ -32,6 +34,8 @@ struct World {
     core: Core,
     now: Now,
     fx: Effects,
+    /// What a kill leaves: everything that was [`World::commit`]ted.
+    disk: Store,
 }
 
 /// What a client got.
@@ -115,8 +119,9 @@ impl World {
         };
         let mut core = Core::new(setting);
         let now = Now { at: at(0), wall: UNIX_EPOCH + Duration::from_secs(1_000_000) };
-        assert_eq!(core.restore(now, store), 0);
-        World { core, now, fx: Effects::at(now) }
+        let mut fx = Effects::at(now);
+        assert_eq!(core.restore(store, &mut fx), 0);
+        World { core, now, fx, disk: store.clone() }
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -137,6 +142,31 @@ impl World {
             let op = Op::Stored { ticket, result: result.clone() };
             self.core.operation(op, &mut self.fx);
         }
+    }
+
+    /// A turn ends, and the disk has taken it.
+    fn commit(&mut self) {
+        self.store(&self.disk.clone(), &Ok(()));
+    }
+
+    /// A turn ends, and the disk is full.
+    fn full(&mut self) {
+        let full = Unsafe { code: "storage.full", message: "no space".into() };
+        self.store(&Store::in_memory(), &Err(full));
+    }
+
+    /// SIGKILL, and another process after it.
+    fn killed(self) -> World {
+        let mut world = World::with(self.core.setting.limits, &self.disk);
+        world.pass(self.now.at.duration_since(world.now.at).as_secs());
+        world
+    }
+
+    /// How many rows of a table are on disk.
+    fn rows(&self, table: Table) -> usize {
+        let mut rows = 0;
+        self.disk.scan(table, &mut |_, _| rows += 1);
+        rows
     }
 
     fn raw(&mut self, uid: u32) -> Key {
@@ -215,6 +245,7 @@ impl World {
             subscriptions: subscriptions.as_subscriptions(),
         };
         self.send(key, &Packet::Subscribe(subscribe));
+        self.commit();
         self.got(key)
     }
 
@@ -225,6 +256,16 @@ impl World {
     fn publish_with(&mut self, key: Key, publish: Publish<'_>) {
         self.send(key, &Packet::Publish(publish));
     }
+}
+
+/// The messages among what a client got: payload, DUP.
+fn payloads(got: &[Got]) -> Vec<(&str, bool)> {
+    got.iter()
+        .filter_map(|got| {
+            let Got::Publish { payload, dup, .. } = got else { return None };
+            Some((payload.as_str(), *dup))
+        })
+        .collect()
 }
 
 fn id(number: u16) -> NonZeroU16 {

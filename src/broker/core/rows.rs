@@ -1,0 +1,186 @@
+//! What the broker keeps on disk, row by row.
+//!
+//! | table | key | row |
+//! |---|---|---|
+//! | Retained | topic | the message |
+//! | Session | client id | [`SessionRow`]: who it is, its filters, its will |
+//! | Queue | session's number, message's number (big endian: in order) | [`QueueRow`] |
+//! | Received | session's number, packet identifier | nothing |
+//!
+//! | step | is on disk before |
+//! |---|---|
+//! | a message for a durable session | PUBACK, PUBREC to its publisher; with QoS 2 also the PUBLISH to the session |
+//! | a QoS 2 packet identifier received, with its message | PUBREC |
+//! | the same released | PUBCOMP: the client may use it for another message then |
+//! | a message released by PUBREC | PUBREL: it must not be published again |
+//! | filters | SUBACK, UNSUBACK |
+
+use std::num::NonZeroU16;
+
+use prost::Message as _;
+
+use super::{Core, Effects};
+use crate::broker::intake::Ticket;
+use crate::broker::message::{Message, Now};
+use crate::broker::queue::Waiting;
+use crate::broker::session::{Options, Peer};
+use crate::broker::slots::Key;
+use crate::storage::{Table, Window};
+
+/// A session that outlives its connection. Field numbers are on disk: never reuse one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SessionRow {
+    #[prost(uint64, tag = "1")]
+    pub(super) row: u64,
+    #[prost(string, tag = "2")]
+    pub(super) principal: String,
+    /// The role when it was last here; judged anew when it comes back.
+    #[prost(string, tag = "3")]
+    pub(super) role: String,
+    #[prost(string, optional, tag = "4")]
+    pub(super) app: Option<String>,
+    #[prost(uint32, tag = "5")]
+    pub(super) expiry_s: u32,
+    /// When its connection was lost, ms since 1970; 0 while connected.
+    #[prost(uint64, tag = "6")]
+    pub(super) left_ms: u64,
+    #[prost(message, repeated, tag = "7")]
+    pub(super) filters: Vec<FilterRow>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct FilterRow {
+    #[prost(string, tag = "1")]
+    pub(super) filter: String,
+    #[prost(uint32, tag = "2")]
+    pub(super) qos: u32,
+    #[prost(bool, tag = "3")]
+    pub(super) no_local: bool,
+    #[prost(bool, tag = "4")]
+    pub(super) retain_as_published: bool,
+    #[prost(uint32, tag = "5")]
+    pub(super) identifier: u32,
+}
+
+/// A message that waits for a session. Field numbers are on disk: never reuse one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct QueueRow {
+    /// Empty when it is released.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) message: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub(super) qos: u32,
+    #[prost(bool, tag = "3")]
+    pub(super) retain: bool,
+    #[prost(uint32, repeated, tag = "4")]
+    pub(super) identifiers: Vec<u32>,
+    /// PUBREC came: only PUBREL is sent again.
+    #[prost(bool, tag = "5")]
+    pub(super) released: bool,
+}
+
+/// Where a message of a session stands.
+pub(super) fn queue_key(row: u64, seq: u64) -> Vec<u8> {
+    [row.to_be_bytes(), seq.to_be_bytes()].concat()
+}
+
+/// Where a received packet identifier of a session stands.
+pub(super) fn received_key(row: u64, packet_id: NonZeroU16) -> Vec<u8> {
+    [&row.to_be_bytes()[..], &packet_id.get().to_be_bytes()].concat()
+}
+
+/// The row of a message that waits.
+pub(super) fn queue_row(message: &Message, waiting: &Waiting, now: Now) -> Vec<u8> {
+    QueueRow {
+        message: message.encode(now),
+        qos: waiting.qos as u32,
+        retain: waiting.retain,
+        identifiers: waiting.identifiers.clone(),
+        released: false,
+    }
+    .encode_to_vec()
+}
+
+impl Core {
+    /// The ticket of this turn's promises.
+    pub(super) fn promise(&mut self, fx: &mut Effects) -> Ticket {
+        let next = &mut self.next_ticket;
+        *fx.promise.ticket.get_or_insert_with(|| {
+            *next += 1;
+            *next - 1
+        })
+    }
+
+    /// Writes a session that has a row.
+    pub(super) fn store_session(&mut self, key: Key, fx: &mut Effects) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let Some(row) = session.row else { return };
+        let filters = session.filters.iter().map(|(filter, options)| filter_row(filter, options));
+        let stored = SessionRow {
+            row,
+            principal: session.principal.name.clone(),
+            role: session.principal.role.to_string(),
+            app: session.principal.app.clone(),
+            expiry_s: session.expiry_s,
+            left_ms: if session.peer == Peer::Away { session.left_ms } else { 0 },
+            filters: filters.collect(),
+        };
+        let key = session.client.as_bytes().to_vec();
+        fx.writes(Window::Promise).writes.push((Table::Session, key, Some(stored.encode_to_vec())));
+    }
+
+    /// Notes on disk what a durable session has received with QoS 2; the ticket is its commit's.
+    pub(super) fn store_received(
+        &mut self,
+        session: Key,
+        packet_id: NonZeroU16,
+        fx: &mut Effects,
+    ) -> Option<Ticket> {
+        self.write_received(session, packet_id, Some(Vec::new()), fx)
+    }
+
+    /// The reverse of [`Core::store_received`].
+    pub(super) fn forget_received(
+        &mut self,
+        session: Key,
+        packet_id: NonZeroU16,
+        fx: &mut Effects,
+    ) -> Option<Ticket> {
+        self.write_received(session, packet_id, None, fx)
+    }
+
+    fn write_received(
+        &mut self,
+        session: Key,
+        packet_id: NonZeroU16,
+        value: Option<Vec<u8>>,
+        fx: &mut Effects,
+    ) -> Option<Ticket> {
+        let row = self.sessions.get(session)?.durable_row()?;
+        fx.promise.batch.writes.push((Table::Received, received_key(row, packet_id), value));
+        Some(self.promise(fx))
+    }
+
+    /// The message of this number is released: its row says so; the ticket is its commit's.
+    pub(super) fn store_released(
+        &mut self,
+        session: Key,
+        seq: u64,
+        fx: &mut Effects,
+    ) -> Option<Ticket> {
+        let row = self.sessions.get(session)?.durable_row()?;
+        let released = QueueRow { released: true, ..QueueRow::default() }.encode_to_vec();
+        fx.promise.batch.writes.push((Table::Queue, queue_key(row, seq), Some(released)));
+        Some(self.promise(fx))
+    }
+}
+
+fn filter_row(filter: &str, options: &Options) -> FilterRow {
+    FilterRow {
+        filter: filter.to_string(),
+        qos: options.qos as u32,
+        no_local: options.no_local,
+        retain_as_published: options.retain_as_published,
+        identifier: options.identifier,
+    }
+}

@@ -1,0 +1,170 @@
+//! What waited for the disk, or for the gate, goes on; or it is taken back.
+//!
+//! A publish that is not safe was not taken: its packet identifier is free again, and who has not got it
+//! yet will not. MQTT 5 says so; in 3.1.1, which has no refusal, the connection is closed, and so it
+//! is where MQTT 5 has none either (PUBCOMP). Filters go back to what they were.
+
+use super::connection::Undo;
+use super::publish::{contract_code, reason_of};
+use super::{Core, Effects, Waiter};
+use crate::broker::intake::Ticket;
+use crate::broker::slots::Key;
+use crate::broker::tree::Subscriber;
+use crate::broker::wire::{Reason, Version};
+use crate::bus::Refused;
+use crate::storage::{Table, Unsafe};
+
+/// Why something did not become safe.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) reason: Reason,
+    pub(super) code: String,
+    pub(super) text: String,
+}
+
+impl Core {
+    /// The storage writer committed a turn's writes, or could not.
+    pub(super) fn stored(&mut self, ticket: Ticket, result: &Result<(), Unsafe>, fx: &mut Effects) {
+        let result = result.clone().map_err(|trouble| Failure {
+            reason: reason_of(trouble.code),
+            code: trouble.code.to_string(),
+            text: trouble.message,
+        });
+        self.settle(ticket, &result, fx);
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        ticket: Ticket,
+        result: &Result<(), Failure>,
+        fx: &mut Effects,
+    ) {
+        let mut waiters = self.waiting.remove(&ticket).unwrap_or_default();
+        if result.is_err() {
+            // What is taken back must be out of the queues before a SUBACK opens the way for it.
+            waiters.sort_by_key(|waiter| !matches!(waiter, Waiter::Session(_)));
+        }
+        for waiter in waiters {
+            match waiter {
+                Waiter::Link(reply) => {
+                    let result = result.clone().map_err(|failure| Refused {
+                        code: contract_code(&failure.code),
+                        message: failure.text,
+                    });
+                    fx.answers.push((reply, result));
+                }
+                Waiter::Session(key) => self.settle_session(key, ticket, result.is_ok(), fx),
+                Waiter::Connection(key) => self.settle_connection(key, ticket, result, fx),
+            }
+        }
+    }
+
+    /// A session waits for a ticket.
+    pub(super) fn session_waits(&mut self, key: Key, ticket: Ticket) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.waits_for != Some(ticket) {
+            session.waits_for = Some(ticket);
+            self.waiting.entry(ticket).or_default().push(Waiter::Session(key));
+        }
+    }
+
+    /// A connection has an acknowledgement that waits for a ticket.
+    pub(super) fn connection_waits(&mut self, key: Key, ticket: Ticket) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        // One publisher's burst is one waiter.
+        if connection.waits_for != Some(ticket) {
+            connection.waits_for = Some(ticket);
+            self.waiting.entry(ticket).or_default().push(Waiter::Connection(key));
+        }
+    }
+
+    /// Whoever waits for one ticket waits for another now.
+    pub(super) fn wait_on(&mut self, from: Ticket, to: Ticket) {
+        let waiters = self.waiting.remove(&from).unwrap_or_default();
+        for waiter in &waiters {
+            match *waiter {
+                Waiter::Connection(key) => {
+                    if let Some(connection) = self.connections.get_mut(key) {
+                        connection.wait_on(from, to);
+                    }
+                }
+                Waiter::Session(key) => {
+                    if let Some(session) = self.sessions.get_mut(key) {
+                        session.received.wait_on(from, to);
+                    }
+                }
+                Waiter::Link(_) => {}
+            }
+        }
+        self.waiting.entry(to).or_default().extend(waiters);
+    }
+
+    fn settle_session(&mut self, key: Key, ticket: Ticket, safe: bool, fx: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let row = session.durable_row();
+        let taken_back = session.settle(ticket, safe);
+        let refused = session.received.settle(ticket, safe);
+        self.forget_rows(row, taken_back.iter().map(|waiting| waiting.seq), fx);
+        for packet_id in refused {
+            if let Some(row) = row {
+                let key = super::rows::received_key(row, packet_id);
+                fx.promise.batch.writes.push((Table::Received, key, None));
+            }
+        }
+        self.pump(key, fx);
+    }
+
+    fn settle_connection(
+        &mut self,
+        key: Key,
+        ticket: Ticket,
+        result: &Result<(), Failure>,
+        fx: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let held = connection.holding();
+        if let Err(failure) = result {
+            let lost = connection.fail(ticket, failure.reason, &failure.text);
+            let silent =
+                connection.version == Version::V311 && failure.code.starts_with("storage.");
+            let session = self.open_session(key);
+            if let Some(session) = session {
+                self.undo(session, lost.undo, fx);
+            }
+            // §3 Errors: not safe is not acknowledged, and closed. A refused command is acknowledged,
+            // dropped and told.
+            if lost.unspeakable || silent && lost.any {
+                return self.cut(key, fx);
+            }
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.settle(ticket);
+        let released = held && !connection.holding();
+        super::touch(connection, key, fx);
+        if released && let Some(session) = self.open_session(key) {
+            self.pump(session, fx);
+        }
+    }
+
+    /// Filters that are not safe go back to what they were, the last change first.
+    fn undo(&mut self, key: Key, changes: Vec<Undo>, fx: &mut Effects) {
+        if changes.is_empty() {
+            return;
+        }
+        for change in changes.into_iter().rev() {
+            match change.before {
+                None => drop(self.drop_filter(key, &change.filter)),
+                Some(options) => {
+                    let Some(session) = self.sessions.get_mut(key) else { return };
+                    session.filters.insert(change.filter.clone(), options);
+                    self.tree.insert(&change.filter, Subscriber { session: key, options });
+                }
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(key) {
+            // What was retained and has no row waited for its SUBACK.
+            session.queue.retract(|waiting| waiting.seq == 0);
+        }
+        self.store_session(key, fx);
+    }
+}
