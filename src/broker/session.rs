@@ -57,6 +57,8 @@ pub(crate) struct Will {
     pub(crate) message: Arc<Message>,
     pub(crate) retain: bool,
     pub(crate) delay_s: u32,
+    /// How long the message lives, counted from when it is published (§3.1.3.2.4).
+    pub(crate) expiry_s: Option<u32>,
 }
 
 /// Messages of one session that one commit makes safe.

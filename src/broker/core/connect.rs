@@ -8,7 +8,7 @@ use super::{Core, Effects, Timer, alias};
 use crate::broker::acl;
 use crate::broker::identity::{self, Facts, Password, Rules};
 use crate::broker::limits::Limits;
-use crate::broker::message::{self, Message, Now};
+use crate::broker::message::Message;
 use crate::broker::notice;
 use crate::broker::principal::Principal;
 use crate::broker::session::{Peer, Session, Will};
@@ -215,7 +215,7 @@ impl Core {
             }
         };
         let expiry_s = self.session_expiry(connect);
-        let will = self.will(fx.now, connect, &principal);
+        let will = will(connect, &principal);
         let window = connect.properties.receive_maximum().unwrap_or(u16::MAX);
         let Some(session) = self.sessions.get_mut(at.session) else { return };
         session.principal = principal;
@@ -225,7 +225,7 @@ impl Core {
         session.will = will;
         session.will_at = None;
         session.ends_at = None;
-        if expiry_s > 0 && session.row.is_none() {
+        if (expiry_s > 0 || session.will.is_some()) && session.row.is_none() {
             session.row = Some(self.next_row);
             self.next_row += 1;
         }
@@ -244,26 +244,6 @@ impl Core {
             Version::V5 => connect.properties.session_expiry_interval().unwrap_or(0),
         };
         asked.min(self.setting.limits.session_expiry_s)
-    }
-
-    fn will(&self, now: Now, connect: &Connect<'_>, principal: &Principal) -> Option<Will> {
-        let will = connect.will.as_ref()?;
-        let mut properties = PropertyBuffer::new();
-        properties.forward(will.properties);
-        let message = Message {
-            topic: will.topic.into(),
-            payload: bytes::Bytes::copy_from_slice(will.payload),
-            qos: will.qos,
-            properties: properties.as_properties().raw().into(),
-            expires: message::expires(&will.properties, now),
-            from: principal.name.as_str().into(),
-            audience: None,
-        };
-        Some(Will {
-            message: Arc::new(message),
-            retain: will.retain,
-            delay_s: will.properties.will_delay_interval().unwrap_or(0),
-        })
     }
 
     fn acknowledge_connect(
@@ -360,4 +340,26 @@ fn keep_alive_s(connect: &Connect<'_>, limits: &Limits) -> u16 {
         (Version::V5, Some(max)) => connect.keep_alive_s.min(max.get()),
         (Version::V5, None) | (Version::V311, _) => connect.keep_alive_s,
     }
+}
+
+/// The will of a CONNECT (§3.1.2.5).
+fn will(connect: &Connect<'_>, principal: &Principal) -> Option<Will> {
+    let will = connect.will.as_ref()?;
+    let mut properties = PropertyBuffer::new();
+    properties.forward(will.properties);
+    let message = Message {
+        topic: will.topic.into(),
+        payload: bytes::Bytes::copy_from_slice(will.payload),
+        qos: will.qos,
+        properties: properties.as_properties().raw().into(),
+        expires: None,
+        from: principal.name.as_str().into(),
+        audience: None,
+    };
+    Some(Will {
+        message: Arc::new(message),
+        retain: will.retain,
+        delay_s: will.properties.will_delay_interval().unwrap_or(0),
+        expiry_s: will.properties.message_expiry_interval(),
+    })
 }

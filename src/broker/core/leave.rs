@@ -1,16 +1,17 @@
 //! The end of connections and of sessions: DISCONNECT, takeover, silence, wills, expiry.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::State;
 use super::rows::{queue_key, received_key};
 use super::{Core, Effects, Timer, Waiter};
 use crate::broker::acl;
-use crate::broker::message::Incoming;
+use crate::broker::message::{Incoming, Message};
 use crate::broker::session::{Peer, Will};
 use crate::broker::slots::Key;
 use crate::broker::wire::{Disconnect, Reason};
-use crate::storage::Table;
+use crate::storage::{Table, Window};
 
 impl Core {
     /// The socket is gone, or about to be: the loop says so, whoever wanted it.
@@ -99,6 +100,7 @@ impl Core {
             session.will_at = None;
             if let Some(will) = session.will.take() {
                 self.fire(key, &will, fx);
+                self.store_session(key, fx);
             }
         }
         let over = |at: Option<std::time::Instant>| at.is_some_and(|at| at <= fx.now.at);
@@ -107,18 +109,32 @@ impl Core {
         }
     }
 
-    /// Publishes a will, if its author still may.
+    /// Publishes a will, if its author still may. It is on disk together with the news that it is
+    /// published, wherever it goes to disk.
     fn fire(&mut self, key: Key, will: &Will, fx: &mut Effects) {
         let Some(session) = self.sessions.get(key) else { return };
-        let message = &will.message;
-        let publish =
-            acl::Publish { topic: &message.topic, retain: will.retain, payload: &message.payload };
-        if let Err(denied) = self.setting.acl.may_will(&session.principal, &publish) {
-            let (client, principal) = (session.client.clone(), session.principal.clone());
-            return self.tell_denied((&client, &principal), &message.topic, &denied, fx);
+        let mut message = will.message.clone();
+        if let Some(expiry_s) = will.expiry_s {
+            let expires = Some(fx.now.at + Duration::from_secs(expiry_s.into()));
+            message = Arc::new(Message { expires, ..(*message).clone() });
         }
-        let incoming = Incoming::of(message, will.retain);
-        self.publish(&incoming, Some(key), fx);
+        let (topic, payload) = (&message.topic, &message.payload);
+        let publish = acl::Publish { topic, retain: will.retain, payload };
+        let allowed = self.setting.acl.may_will(&session.principal, &publish).and_then(|()| {
+            match will.retain {
+                true => self.may_keep(topic, payload, message.weight()),
+                false => Ok(()),
+            }
+        });
+        if let Err(denied) = allowed {
+            let (client, principal) = (session.client.clone(), session.principal.clone());
+            return self.tell_denied((&client, &principal), topic, &denied, fx);
+        }
+        let incoming = Incoming::of(&message, will.retain);
+        if will.retain {
+            self.keep(&incoming, Window::Promise, fx);
+        }
+        self.fan_out(&incoming, Some(key), Window::Promise, fx);
     }
 
     /// A session ends for good: will, filters, queue, rows.
@@ -176,14 +192,18 @@ impl Core {
         }
     }
 
-    /// The daemon goes down: every client is told, no will fires (the box says `offline` itself).
+    /// The daemon goes down: every client is told. Its will is owed (§3.1.2.5: a server that shuts down
+    /// may defer wills to its next start, and only a DISCONNECT by the client itself takes one back): it
+    /// stays on disk and fires at the next start, unless its client comes back within its delay.
     pub(super) fn stop(&mut self, fx: &mut Effects) {
         let open: Vec<Key> = self.connections.iter().map(|(key, _)| key).collect();
         for key in open {
-            if let Some(session) = self.open_session(key)
-                && let Some(session) = self.sessions.get_mut(session)
+            if let Some(session_key) = self.open_session(key)
+                && let Some(session) = self.sessions.get_mut(session_key)
             {
-                session.will = None;
+                session.peer = Peer::Away;
+                session.left_ms = fx.now.wall_ms();
+                self.store_session(session_key, fx);
             }
             self.end(key, Reason::ServerShuttingDown, "", fx);
         }

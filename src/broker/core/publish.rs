@@ -154,13 +154,8 @@ impl Core {
             payload: incoming.payload,
         };
         self.setting.acl.may_publish(from, &publish)?;
-        if incoming.retain
-            && !incoming.payload.is_empty()
-            && !self.retained.has_room(incoming.topic, incoming.shared().weight())
-        {
-            let message = "there is no room for another retained message; \
-                           see broker.limits.max_retained and max_retained_size";
-            return Err(Denied { code: "broker.quota", message: message.to_string() });
+        if incoming.retain {
+            self.may_keep(incoming.topic, incoming.payload, incoming.shared().weight())?;
         }
         if self.is_command(incoming.topic) {
             return self.hold(incoming, (client, from), publisher, fx);
@@ -169,6 +164,21 @@ impl Core {
             Some(ticket) => Taken::When(ticket),
             None => Taken::Safe,
         })
+    }
+
+    /// Whether there is room for a retained message; one without a payload needs none.
+    pub(super) fn may_keep(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        weight: usize,
+    ) -> Result<(), Denied> {
+        if payload.is_empty() || self.retained.has_room(topic, weight) {
+            return Ok(());
+        }
+        let message = "there is no room for another retained message; \
+                       see broker.limits.max_retained and max_retained_size";
+        Err(Denied { code: "broker.quota", message: message.to_string() })
     }
 
     fn is_command(&self, topic: &str) -> bool {
@@ -302,7 +312,8 @@ impl Core {
         };
         let mut waits = false;
         if incoming.retain {
-            waits |= self.keep(incoming, window, fx);
+            let kept = if incoming.qos == Qos::AtMostOnce { Window::Lazy } else { window };
+            waits |= self.keep(incoming, kept, fx);
         }
         waits |= self.fan_out(incoming, publisher, window, fx);
         if !waits || incoming.qos == Qos::AtMostOnce {
@@ -329,7 +340,12 @@ impl Core {
     }
 
     /// Keeps a retained message; true when its publisher must wait for the disk.
-    fn keep(&mut self, incoming: &Incoming<'_>, window: Window, fx: &mut Effects) -> bool {
+    pub(super) fn keep(
+        &mut self,
+        incoming: &Incoming<'_>,
+        window: Window,
+        fx: &mut Effects,
+    ) -> bool {
         let message = incoming.shared().clone();
         if let Some(expires) = message.expires {
             self.due_at(expires, super::Timer::Retained);
@@ -343,7 +359,6 @@ impl Core {
         if !self.retained.keep(message) {
             return false;
         }
-        let window = if incoming.qos == Qos::AtMostOnce { Window::Lazy } else { window };
         fx.writes(window).writes.push((Table::Retained, incoming.topic.as_bytes().to_vec(), row));
         window != Window::Lazy
     }

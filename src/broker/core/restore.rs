@@ -13,7 +13,7 @@ use super::{Core, Effects, Timer};
 use crate::broker::message::{self, Message, Now};
 use crate::broker::principal::Principal;
 use crate::broker::queue::Waiting;
-use crate::broker::session::{Options, Session};
+use crate::broker::session::{Options, Session, Will};
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
 use crate::contract::Role;
@@ -65,6 +65,7 @@ impl Core {
             });
         }
         fx.lazy.writes.append(&mut orphans);
+        self.due(fx); // wills that are owed go out before anyone comes
         unreadable
     }
 
@@ -94,18 +95,24 @@ impl Core {
             Session::new(client.clone(), Arc::new(principal), self.setting.limits.queue);
         session.row = Some(stored.row);
         session.durable = true;
+        // Of one that was connected at the end nothing is known but that it is not any more.
         session.left_ms = if stored.left_ms == 0 { now.wall_ms() } else { stored.left_ms };
+        let gone = Duration::from_millis(now.wall_ms().saturating_sub(session.left_ms));
+        let after =
+            |seconds: u32| now.at + Duration::from_secs(seconds.into()).saturating_sub(gone);
         session.expiry_s = stored.expiry_s;
-        if stored.expiry_s < u32::MAX {
-            // Of one that was connected at the end nothing is known but that it is not any more.
-            let gone = Duration::from_millis(now.wall_ms().saturating_sub(session.left_ms));
-            let left = Duration::from_secs(stored.expiry_s.into()).saturating_sub(gone);
-            session.ends_at = Some(now.at + left);
-        }
-        let ends_at = session.ends_at;
+        session.ends_at = (stored.expiry_s < u32::MAX).then(|| after(stored.expiry_s));
+        session.will = stored.will.as_ref().and_then(|will| {
+            let message = Arc::new(Message::decode(&will.message, now)?);
+            let (retain, delay_s, expiry_s) = (will.retain, will.delay_s, will.expiry_s);
+            Some(Will { message, retain, delay_s, expiry_s })
+        });
+        let delay_s = session.will.as_ref().map(|will| will.delay_s.min(stored.expiry_s));
+        session.will_at = delay_s.map(after);
+        let (will_at, ends_at) = (session.will_at, session.ends_at);
         let key = self.sessions.insert(session);
         self.clients.insert(client, key);
-        if let Some(at) = ends_at {
+        for at in will_at.into_iter().chain(ends_at) {
             self.due_at(at, Timer::Session(key));
         }
         for row in &stored.filters {

@@ -3,7 +3,7 @@
 //! | table | key | row |
 //! |---|---|---|
 //! | Retained | topic | the message |
-//! | Session | client id | [`SessionRow`]: who it is, its filters, its will |
+//! | Session | client id | [`SessionRow`]: who it is, its filters, its will. Also without a future, for the will |
 //! | Queue | session's number, message's number (big endian: in order) | [`QueueRow`] |
 //! | Received | session's number, packet identifier | nothing |
 //!
@@ -14,6 +14,7 @@
 //! | the same released | PUBCOMP: the client may use it for another message then |
 //! | a message released by PUBREC | PUBREL: it must not be published again |
 //! | filters | SUBACK, UNSUBACK |
+//! | a will published | the will gone from its row: both in one batch |
 
 use std::num::NonZeroU16;
 
@@ -27,7 +28,8 @@ use crate::broker::session::{Options, Peer};
 use crate::broker::slots::Key;
 use crate::storage::{Table, Window};
 
-/// A session that outlives its connection. Field numbers are on disk: never reuse one.
+/// A session that outlives its connection, or has a will: that is owed whatever becomes of us
+/// (§3.1.2.5). Field numbers are on disk: never reuse one.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct SessionRow {
     #[prost(uint64, tag = "1")]
@@ -46,6 +48,20 @@ pub(super) struct SessionRow {
     pub(super) left_ms: u64,
     #[prost(message, repeated, tag = "7")]
     pub(super) filters: Vec<FilterRow>,
+    #[prost(message, optional, tag = "8")]
+    pub(super) will: Option<WillRow>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct WillRow {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) message: Vec<u8>,
+    #[prost(bool, tag = "2")]
+    pub(super) retain: bool,
+    #[prost(uint32, tag = "3")]
+    pub(super) delay_s: u32,
+    #[prost(uint32, optional, tag = "4")]
+    pub(super) expiry_s: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -115,7 +131,8 @@ impl Core {
     pub(super) fn store_session(&mut self, key: Key, fx: &mut Effects) {
         let Some(session) = self.sessions.get(key) else { return };
         let Some(row) = session.row else { return };
-        let filters = session.filters.iter().map(|(filter, options)| filter_row(filter, options));
+        let filters = session.filters.iter().filter(|_| session.durable);
+        let filters = filters.map(|(filter, options)| filter_row(filter, options));
         let stored = SessionRow {
             row,
             principal: session.principal.name.clone(),
@@ -124,6 +141,12 @@ impl Core {
             expiry_s: session.expiry_s,
             left_ms: if session.peer == Peer::Away { session.left_ms } else { 0 },
             filters: filters.collect(),
+            will: session.will.as_ref().map(|will| WillRow {
+                message: will.message.encode(fx.now),
+                retain: will.retain,
+                delay_s: will.delay_s,
+                expiry_s: will.expiry_s,
+            }),
         };
         let key = session.client.as_bytes().to_vec();
         fx.writes(Window::Promise).writes.push((Table::Session, key, Some(stored.encode_to_vec())));

@@ -108,6 +108,11 @@ impl World {
     }
 
     fn with(limits: Limits, store: &Store) -> World {
+        let now = Now { at: at(0), wall: UNIX_EPOCH + Duration::from_secs(1_000_000) };
+        World::begun(limits, store, now)
+    }
+
+    fn begun(limits: Limits, store: &Store, now: Now) -> World {
         let root = Root::default();
         let setting = Setting {
             acl: Acl::new(root.clone(), vec![]),
@@ -118,7 +123,6 @@ impl World {
             stamper: Stamper::new("1f0c9a3e"),
         };
         let mut core = Core::new(setting);
-        let now = Now { at: at(0), wall: UNIX_EPOCH + Duration::from_secs(1_000_000) };
         let mut fx = Effects::at(now);
         assert_eq!(core.restore(store, &mut fx), 0);
         World { core, now, fx, disk: store.clone() }
@@ -157,9 +161,7 @@ impl World {
 
     /// SIGKILL, and another process after it.
     fn killed(self) -> World {
-        let mut world = World::with(self.core.setting.limits, &self.disk);
-        world.pass(self.now.at.duration_since(world.now.at).as_secs());
-        world
+        World::begun(self.core.setting.limits, &self.disk, self.now)
     }
 
     /// How many rows of a table are on disk.

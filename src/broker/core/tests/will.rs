@@ -64,3 +64,140 @@ fn a_delayed_will_waits_and_a_return_forgets_it() {
         }
     }
 }
+
+/// A CONNECT with a will on `w`, and the expiry of its session.
+struct Willing {
+    will: PropertyBuffer,
+    session: PropertyBuffer,
+    retain: bool,
+}
+
+impl Willing {
+    fn new(delay_s: u32, session_expiry_s: u32) -> Willing {
+        let (mut will, mut session) = (PropertyBuffer::new(), PropertyBuffer::new());
+        if delay_s > 0 {
+            will.will_delay_interval(delay_s);
+        }
+        if session_expiry_s > 0 {
+            session.session_expiry_interval(session_expiry_s);
+        }
+        Willing { will, session, retain: false }
+    }
+
+    fn connect(&self, world: &mut World, id: &'static str) -> Key {
+        let properties = self.will.as_properties();
+        let (qos, retain) = (Qos::AtLeastOnce, self.retain);
+        let will = Will { topic: "w", payload: b"gone", qos, retain, properties };
+        let properties = self.session.as_properties();
+        let (key, _) = world.connected(2, Connect { will: Some(will), properties, ..connect(id) });
+        world.commit();
+        key
+    }
+}
+
+/// A session that stays and reads wills.
+fn watch(world: &mut World) -> Key {
+    let (reader, _) = world.lasting(1, "reader");
+    world.subscribe(reader, "w", Qos::AtLeastOnce);
+    reader
+}
+
+fn wills(world: &mut World) -> usize {
+    let (reader, _) = world.lasting(1, "reader");
+    world.commit();
+    let got = world.got(reader);
+    let fresh = payloads(&got).iter().filter(|(payload, _)| *payload == "gone").count();
+    for got in got {
+        if let Got::Publish { id: number, .. } = got {
+            world.send(reader, &Packet::PubAck(Ack::success(id(number))));
+        }
+    }
+    world.commit();
+    fresh
+}
+
+#[test]
+fn a_will_is_owed_by_the_next_process_once_whatever_session_it_belongs_to() {
+    for session_expiry_s in [0, 60] {
+        let mut world = World::new();
+        watch(&mut world);
+        Willing::new(0, session_expiry_s).connect(&mut world, "a");
+        let mut world = world.killed();
+        world.commit();
+        assert_eq!(wills(&mut world), 1, "{session_expiry_s}");
+        let mut world = world.killed();
+        world.commit();
+        assert_eq!(wills(&mut world), 0, "{session_expiry_s}");
+        assert_eq!(world.rows(Table::Session), 1 + usize::from(session_expiry_s > 0));
+    }
+}
+
+#[test]
+fn a_kill_between_a_will_and_its_commit_makes_it_fire_again_and_nobody_had_it() {
+    let mut world = World::new();
+    watch(&mut world);
+    let a = Willing::new(0, 0).connect(&mut world, "a");
+    world.core.closed(a, &mut world.fx);
+    let mut world = world.killed();
+    assert_eq!(wills(&mut world), 1);
+    assert_eq!(wills(&mut world), 0);
+}
+
+#[test]
+fn a_will_survives_an_orderly_stop_and_not_a_disconnect() {
+    for polite in [true, false] {
+        let mut world = World::new();
+        watch(&mut world);
+        let a = Willing::new(0, 0).connect(&mut world, "a");
+        if polite {
+            let disconnect = Disconnect { reason: Reason::Success, properties: NONE };
+            world.send(a, &Packet::Disconnect(disconnect));
+            world.commit();
+        }
+        world.core.operation(Op::Stop, &mut world.fx);
+        world.commit();
+        let mut world = world.killed();
+        assert_eq!(wills(&mut world), usize::from(!polite));
+    }
+}
+
+#[test]
+fn a_delay_goes_on_while_the_daemon_is_off_and_a_return_takes_the_will_back() {
+    for back in [true, false] {
+        let mut world = World::new();
+        watch(&mut world);
+        let willing = Willing::new(10, 60);
+        let a = willing.connect(&mut world, "a");
+        world.core.closed(a, &mut world.fx);
+        world.commit();
+        world.pass(4);
+        let mut world = world.killed();
+        assert_eq!(wills(&mut world), 0);
+        world.pass(5);
+        assert_eq!(wills(&mut world), 0);
+        if back {
+            willing.connect(&mut world, "a");
+        }
+        world.pass(1);
+        assert_eq!(wills(&mut world), usize::from(!back));
+    }
+}
+
+#[test]
+fn a_will_lives_from_when_it_is_published_and_its_retained_copy_is_durable() {
+    let mut world = World::new();
+    let mut willing = Willing::new(0, 0);
+    willing.will.message_expiry_interval(10);
+    willing.retain = true;
+    let a = willing.connect(&mut world, "a");
+    world.pass(3600);
+    world.core.closed(a, &mut world.fx);
+    world.commit();
+    let mut world = world.killed();
+    world.pass(9);
+    let reader = world.client(1, "plain");
+    let got = world.subscribe(reader, "w", Qos::AtMostOnce);
+    assert!(matches!(&got[1..], [Got::Publish { retain: true, .. }]), "{got:?}");
+    world.pass(1);
+    assert_eq!(world.subscribe(reader, "w", Qos::AtMostOnce).len(), 1);
+}
