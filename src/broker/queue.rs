@@ -66,6 +66,10 @@ impl Queue {
         Queue { waiting: VecDeque::new(), bytes: 0, bounds }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

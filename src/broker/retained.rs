@@ -13,6 +13,16 @@ pub(crate) struct Bounds {
     pub(crate) bytes: usize,
 }
 
+/// What a filter matches among some of the topics.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) kept: Vec<Arc<Message>>,
+    /// The last topic that was looked at, when there are more.
+    pub(crate) after: Option<Arc<str>>,
+    /// How many topics were looked at.
+    pub(crate) looked_at: usize,
+}
+
 /// All retained messages.
 #[derive(Debug)]
 pub(crate) struct Retained {
@@ -68,26 +78,38 @@ impl Retained {
         }
     }
 
-    /// The messages a filter matches, in topic order.
-    pub(crate) fn matching(&self, filter: &str, now: Now) -> Vec<Arc<Message>> {
-        let wildcard = filter.find(['+', '#']);
-        let Some(wildcard) = wildcard else {
-            return self
-                .topics
-                .get(filter)
-                .filter(|kept| !kept.expired(now))
-                .cloned()
-                .into_iter()
-                .collect();
+    /// Some of the messages a filter matches, in topic order: those behind `after`, until so many
+    /// topics were looked at or so many messages found.
+    pub(crate) fn piece(
+        &self,
+        filter: &str,
+        after: Option<&str>,
+        (look_at, most): (usize, usize),
+        now: Now,
+    ) -> Piece {
+        let mut piece = Piece { kept: Vec::new(), after: None, looked_at: 0 };
+        let Some(wildcard) = filter.find(['+', '#']) else {
+            let kept = self.topics.get(filter).filter(|kept| !kept.expired(now));
+            piece.kept.extend(kept.cloned());
+            return piece;
         };
         // `a/b/#` also matches `a/b`: the literal part without its last slash begins the range.
         let literal = filter[..wildcard].trim_end_matches('/');
-        self.topics
-            .range::<str, _>((Bound::Included(literal), Bound::Unbounded))
-            .take_while(|(topic, _)| topic.starts_with(literal))
-            .filter(|(topic, kept)| crate::topic::matches(filter, topic) && !kept.expired(now))
-            .map(|(_, kept)| kept.clone())
-            .collect()
+        let from = after.map_or(Bound::Included(literal), Bound::Excluded);
+        for (topic, kept) in self.topics.range::<str, _>((from, Bound::Unbounded)) {
+            if !topic.starts_with(literal) {
+                return Piece { after: None, ..piece };
+            }
+            if piece.looked_at == look_at || piece.kept.len() == most {
+                return piece;
+            }
+            piece.looked_at += 1;
+            piece.after = Some(topic.clone());
+            if crate::topic::matches(filter, topic) && !kept.expired(now) {
+                piece.kept.push(kept.clone());
+            }
+        }
+        Piece { after: None, ..piece }
     }
 
     /// When the next message expires.
@@ -132,7 +154,16 @@ mod tests {
 
     fn found(retained: &Retained, filter: &str) -> Vec<String> {
         let now = Now { at: at(0), wall: UNIX_EPOCH };
-        retained.matching(filter, now).iter().map(|kept| kept.topic.to_string()).collect()
+        let mut found = Vec::new();
+        let mut after: Option<Arc<str>> = None;
+        loop {
+            let piece = retained.piece(filter, after.as_deref(), (2, 1), now);
+            found.extend(piece.kept.iter().map(|kept| kept.topic.to_string()));
+            after = piece.after;
+            if after.is_none() {
+                return found;
+            }
+        }
     }
 
     #[test]

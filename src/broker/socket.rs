@@ -24,6 +24,8 @@ pub(super) struct Socket {
     partial: Vec<u8>,
     /// The kernel took less than we had.
     pub(super) blocked: bool,
+    /// It has more to do than a slice, and waits for its next one.
+    pub(super) later: bool,
     /// What the kernel was last told to watch.
     pub(super) interest: EpollFlags,
 }
@@ -31,7 +33,7 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn new(stream: Stream) -> Socket {
         let interest = EpollFlags::EPOLLIN;
-        Socket { stream, partial: Vec::new(), blocked: false, interest }
+        Socket { stream, partial: Vec::new(), blocked: false, later: false, interest }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {

@@ -141,6 +141,9 @@ struct Turn {
     store: Store,
     accounts: Accounts,
     users: users::Verifier,
+    /// Connections with more to do than a slice: one of them has another slice in each turn, behind all
+    /// those with little to do.
+    later: VecDeque<Key>,
     buffer: Box<[u8]>,
     operations: VecDeque<Op>,
     slack: Slack,
@@ -203,6 +206,7 @@ impl Turn {
             store: parts.store,
             accounts,
             users,
+            later: VecDeque::new(),
             buffer: vec![0; 64 * 1024].into(),
             operations: VecDeque::new(),
             slack: Slack::default(),
@@ -231,6 +235,8 @@ impl Turn {
             }
             self.operations(&mut fx);
             self.core.due(&mut fx);
+            self.slice(&mut fx);
+            self.core.go_on(&mut fx);
             self.perform(fx);
             self.listen_again(now);
             if self.slack.is_due(now.at) {
@@ -246,6 +252,9 @@ impl Turn {
     }
 
     fn timeout(&self) -> EpollTimeout {
+        if !self.later.is_empty() || self.core.unfinished() {
+            return EpollTimeout::ZERO;
+        }
         let others = self.listen_again.into_iter().chain(self.slack.due());
         let due = self.core.wake().into_iter().chain(others).min();
         let Some(due) = due else { return EpollTimeout::NONE };
@@ -299,6 +308,9 @@ impl Turn {
             socket.blocked = false;
             fx.dirty.push(key);
         }
+        if socket.later {
+            return; // what came is read behind what is here
+        }
         let readable = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         if !events.intersects(readable) {
             return;
@@ -315,10 +327,33 @@ impl Turn {
                 self.slack.moved(count, fx.now.at);
                 let core = &mut self.core;
                 socket.feed(&self.buffer[..count], |bytes| core.received(key, bytes, fx));
+                self.line_up(key);
                 self.interest(key);
             }
             Err(_) => self.close(key, fx),
         }
+    }
+
+    /// Whoever has more to do than a slice waits for the next one.
+    fn line_up(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get_mut(&key) else { return };
+        if self.core.sliced() && socket.has_partial() && !socket.later {
+            socket.later = true;
+            self.later.push_back(key);
+        }
+    }
+
+    /// One slice for whoever has waited longest.
+    fn slice(&mut self, fx: &mut Effects) {
+        let Some(key) = self.later.pop_front() else { return };
+        let Some(socket) = self.sockets.get_mut(&key) else { return };
+        socket.later = false;
+        if self.core.reading(key) {
+            let core = &mut self.core;
+            socket.feed(&[], |bytes| core.received(key, bytes, fx));
+            self.line_up(key);
+        }
+        self.interest(key);
     }
 
     fn operations(&mut self, fx: &mut Effects) {
@@ -454,10 +489,12 @@ impl Turn {
         // What came while a password was checked, or while we did not read, is looked at now.
         if let Some(socket) = self.sockets.get_mut(&key)
             && socket.has_partial()
+            && !socket.later
             && self.core.reading(key)
         {
             let core = &mut self.core;
             socket.feed(&[], |bytes| core.received(key, bytes, fx));
+            self.line_up(key);
         }
         self.interest(key);
     }

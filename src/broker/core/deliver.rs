@@ -35,6 +35,7 @@ impl Core {
         let mut matched = std::mem::take(&mut self.matched);
         matched.clear();
         self.tree.matching(incoming.topic, &mut matched);
+        self.spent += 5 * matched.len();
         if matched.len() > 1 {
             matched.sort_by_key(|found| found.session);
         }
@@ -210,6 +211,7 @@ impl Core {
             }
             self.counters.delivered += 1;
         }
+        self.replays.wake(key);
         if !expired.is_empty() {
             self.counters.dropped += expired.len() as u64;
             let row = self.sessions.get(key).and_then(Session::durable_row);

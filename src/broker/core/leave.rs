@@ -144,6 +144,7 @@ impl Core {
         }
         let Some(session) = self.sessions.remove(key) else { return };
         self.clients.remove(&session.client);
+        self.replays.forget(key);
         for filter in session.filters.keys() {
             self.tree.remove(filter, key);
         }

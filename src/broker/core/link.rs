@@ -149,8 +149,7 @@ impl Core {
         let options = Options { qos, ..Options::default() };
         self.add_filter(key, filter, options)
             .map_err(|denied| Refused { code: denied.code, message: denied.message })?;
-        let kept = self.retained.matching(filter, fx.now);
-        self.deliver_kept(Subscriber { session: key, options }, &kept, fx);
+        self.replay(Subscriber { session: key, options }, filter, fx);
         Ok(())
     }
 

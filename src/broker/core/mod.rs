@@ -20,6 +20,7 @@
 //! | `publish` | what is taken, kept, held, acknowledged |
 //! | `deliver` | what goes out to whom, and what waits |
 //! | `subscribe` | filters |
+//! | `replay` | retained messages for a new subscription, a piece at a time |
 //! | `link` | the same for the links of this process |
 //! | `leave` | the end of connections and sessions, wills |
 //! | `tell` | the broker's own words: refusals, presence |
@@ -34,6 +35,7 @@ mod effects;
 mod leave;
 mod link;
 mod publish;
+mod replay;
 mod restore;
 mod rows;
 mod settle;
@@ -68,6 +70,9 @@ use super::wire::{
 use crate::service::Stamper;
 use crate::topic::Root;
 
+/// What one connection may cost before others have their turn, in steps of roughly 100 ns.
+const SLICE: usize = 5000;
+
 /// What the core is made with.
 pub(crate) struct Setting {
     pub(crate) root: Root,
@@ -92,6 +97,9 @@ pub(crate) struct Core {
     links: HashMap<LinkId, Key>,
     tree: Tree,
     retained: Retained,
+    replays: replay::Replays,
+    /// What the bytes of one connection have cost in this call, in steps of roughly 100 ns.
+    spent: usize,
     /// Who waits for a ticket.
     waiting: HashMap<Ticket, Vec<Waiter>>,
     held: HashMap<Ticket, Held>,
@@ -155,6 +163,8 @@ impl Core {
             links: HashMap::new(),
             tree: Tree::default(),
             retained,
+            replays: replay::Replays::default(),
+            spent: 0,
             waiting: HashMap::new(),
             held: HashMap::new(),
             next_ticket: 1,
@@ -197,13 +207,17 @@ impl Core {
     }
 
     /// Bytes came; returns how many of them are done with. Fewer than all means: wait for more, or
-    /// (after a CONNECT with a password) until [`Core::reading`] again.
+    /// (after a CONNECT with a password) until [`Core::reading`] again, or, when this was a slice of
+    /// what there is to do ([`Core::sliced`]), let others have their turn and come back.
     pub(crate) fn received(&mut self, key: Key, bytes: &[u8], fx: &mut Effects) -> usize {
         let mut done = 0;
+        self.spent = 0;
         if let Some(connection) = self.connections.get_mut(key) {
             connection.last_seen = fx.now.at;
         }
-        while let Some(connection) = self.connections.get(key) {
+        while self.spent < SLICE
+            && let Some(connection) = self.connections.get(key)
+        {
             let max = match connection.state {
                 State::Greeting => self.setting.limits.connect_size,
                 State::Open(_) => self.setting.limits.packet_size,
@@ -219,12 +233,18 @@ impl Core {
                 }
             };
             done += frame.size;
+            self.spent += 2 + frame.size / 256;
             if let Err(malformed) = self.packet(key, &frame, fx) {
                 self.malformed(key, malformed, fx);
                 return bytes.len();
             }
         }
         done
+    }
+
+    /// Whether the last [`Core::received`] stopped because it had cost enough.
+    pub(crate) fn sliced(&self) -> bool {
+        self.spent >= SLICE
     }
 
     /// Whether the loop should read from this connection.
@@ -274,6 +294,11 @@ impl Core {
         }
         let packet = wire::decode(connection.version, frame)?;
         packet.from_client()?;
+        if self.too_many_filters(session, &packet) {
+            let text = "more filters in one packet than broker.limits.max_subscriptions allows";
+            self.end(key, Reason::QuotaExceeded, text, fx);
+            return Ok(());
+        }
         match packet {
             Packet::Publish(publish) => self.publish_in(key, &publish, fx),
             Packet::PubAck(ack) => self.puback(session, &ack, fx),
@@ -293,6 +318,22 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Whether one packet names more filters than a session may have. What few bytes ask for in a
+    /// megabyte would keep everyone else waiting.
+    fn too_many_filters(&mut self, session: Key, packet: &Packet<'_>) -> bool {
+        let filters = if let Packet::Subscribe(subscribe) = packet {
+            subscribe.subscriptions.iter().count()
+        } else if let Packet::Unsubscribe(unsubscribe) = packet {
+            unsubscribe.filters.iter().count()
+        } else {
+            return false;
+        };
+        // All filters of a durable session are written again.
+        let written = self.sessions.get(session).map_or(0, |session| session.filters.len());
+        self.spent += 20 + 20 * filters + 2 * written;
+        filters > self.setting.limits.subscriptions
     }
 
     /// An operation of this process.

@@ -43,8 +43,7 @@ impl Core {
         let filters = Filters { packet_id: subscribe.packet_id, codes, undo };
         self.owe(key, Owed::success(Answer::SubAck(Box::new(filters)), ticket), fx);
         for (filter, subscriber) in fresh {
-            let kept = self.retained.matching(filter, fx.now);
-            self.deliver_kept(subscriber, &kept, fx);
+            self.replay(subscriber, filter, fx);
         }
     }
 

@@ -39,6 +39,7 @@ impl Core {
         fx: &mut Effects,
     ) {
         self.counters.refused += 1;
+        self.spent += 50;
         if !self.telling.allows(fx.now.at, client, self.setting.limits.told_per_second) {
             return;
         }

@@ -101,9 +101,5 @@ fn crowds_at_the_door_keep_nobody_out_who_may_come_in() {
 
 #[test]
 fn who_asks_for_too_much_waits_for_it_himself() {
-    withstands(
-        &mut daemon(),
-        &["huge-lengths", "deep-topics", "retained-flood", "acknowledgements-of-nothing"],
-        "unix",
-    );
+    withstands(&mut daemon(), &names_of(floods::ALL), "unix");
 }

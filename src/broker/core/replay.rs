@@ -1,0 +1,125 @@
+//! Retained messages for new subscriptions, a piece at a time: one SUBSCRIBE costs a few bytes and may
+//! ask for all there is, and thousands of them come in one read.
+//!
+//! ```text
+//!   SUBSCRIBE ──> first piece at once ──> the rest: one piece of one session in each turn,
+//!                                         while that session has room for more
+//! ```
+//! A session that is behind is passed over until its client has taken something ([`Core::pump`]).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::{Core, Effects};
+use crate::broker::session::{Options, Peer};
+use crate::broker::slots::Key;
+use crate::broker::tree::Subscriber;
+
+/// Topics looked at in one piece: a fraction of a millisecond.
+const PIECE: usize = 2000;
+/// Messages a session may have waiting and still be given more.
+const ROOM: usize = 256;
+
+/// What is still to be sent for one subscription.
+#[derive(Debug)]
+struct Replay {
+    filter: Box<str>,
+    options: Options,
+    /// The last topic that was looked at.
+    after: Option<Arc<str>>,
+}
+
+/// All that is still to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Replays {
+    sessions: HashMap<Key, VecDeque<Replay>>,
+    /// Those with room for more, in turn.
+    ready: VecDeque<Key>,
+}
+
+impl Replays {
+    fn add(&mut self, session: Key, replay: Replay) {
+        let replays = self.sessions.entry(session).or_default();
+        replays.retain(|other| other.filter != replay.filter);
+        replays.push_back(replay);
+        self.wake(session);
+    }
+
+    /// The session has taken something, or is there again.
+    pub(super) fn wake(&mut self, session: Key) {
+        if !self.sessions.is_empty()
+            && self.sessions.contains_key(&session)
+            && !self.ready.contains(&session)
+        {
+            self.ready.push_back(session);
+        }
+    }
+
+    /// The session is over.
+    pub(super) fn forget(&mut self, session: Key) {
+        self.sessions.remove(&session);
+        self.ready.retain(|&ready| ready != session);
+    }
+
+    /// Takes out what is to be continued for a session.
+    fn next(&mut self, session: Key) -> Option<Replay> {
+        self.sessions.get_mut(&session)?.pop_front()
+    }
+
+    /// A piece is sent; with nothing left the session is done with.
+    fn settle(&mut self, session: Key) {
+        match self.sessions.get(&session) {
+            Some(replays) if replays.is_empty() => self.forget(session),
+            Some(_) | None => self.wake(session),
+        }
+    }
+}
+
+impl Core {
+    /// Begins to send what is retained under a new subscription.
+    pub(super) fn replay(&mut self, subscriber: Subscriber, filter: &str, fx: &mut Effects) {
+        let first = !self.replays.sessions.contains_key(&subscriber.session);
+        let replay = Replay { filter: filter.into(), options: subscriber.options, after: None };
+        self.replays.add(subscriber.session, replay);
+        if first {
+            self.replay_piece(subscriber.session, fx);
+        }
+    }
+
+    /// Whether there is something to go on with at once.
+    pub(crate) fn unfinished(&self) -> bool {
+        !self.replays.ready.is_empty()
+    }
+
+    /// The next piece of whoever has waited longest.
+    pub(crate) fn go_on(&mut self, fx: &mut Effects) {
+        let Some(session) = self.replays.ready.pop_front() else { return };
+        self.replay_piece(session, fx);
+    }
+
+    fn replay_piece(&mut self, key: Key, fx: &mut Effects) {
+        self.replays.ready.retain(|&ready| ready != key);
+        let Some(session) = self.sessions.get(key) else { return self.replays.forget(key) };
+        if session.peer == Peer::Away || session.queue.len() >= ROOM {
+            return; // until it wakes
+        }
+        let Some(replay) = self.replays.next(key) else { return };
+        // It may have been taken back, or asked for in another way, meanwhile.
+        if session.filters.get(&replay.filter) == Some(&replay.options) {
+            self.replay_one(key, replay, fx);
+        }
+        self.replays.settle(key);
+    }
+
+    fn replay_one(&mut self, session: Key, replay: Replay, fx: &mut Effects) {
+        let Replay { filter, options, after } = replay;
+        let piece = self.retained.piece(&filter, after.as_deref(), (PIECE, ROOM), fx.now);
+        self.spent += piece.looked_at;
+        self.deliver_kept(Subscriber { session, options }, &piece.kept, fx);
+        if let Some(after) = piece.after
+            && let Some(replays) = self.replays.sessions.get_mut(&session)
+        {
+            replays.push_front(Replay { filter, options, after: Some(after) });
+        }
+    }
+}
