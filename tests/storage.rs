@@ -262,8 +262,9 @@ fn a_corrupt_file_is_set_aside_and_said_and_a_new_store_begins() {
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let corrupt = |n| format!("maestro.redb.corrupt-{n}");
-    assert_eq!(names, ["maestro.redb".to_owned(), corrupt(3), corrupt(4), corrupt(5)]);
+    let aside = [3, 4, 5].map(|n| format!("maestro.redb.corrupt-{n}"));
+    let whole = ["maestro.journal", "maestro.redb", "maestro.reserve"].map(str::to_owned);
+    assert_eq!(names, [&whole[..2], &aside, &whole[2..]].concat());
 }
 
 #[test]
@@ -369,7 +370,7 @@ fn a_disk_full_from_the_start_is_run_on_from_ram_until_it_has_room() {
     let Some(directory) = child_directory() else {
         return in_small_tmpfs(
             "a_disk_full_from_the_start_is_run_on_from_ram_until_it_has_room",
-            "1m",
+            "4m",
         );
     };
     let ballast = directory.join("ballast");

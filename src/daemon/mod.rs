@@ -283,7 +283,9 @@ async fn tell_figures(store: Store, link: bus::Link, root: Root, stamper: Stampe
         let counters = store.counters();
         let metric = storage::message::Metric {
             written_bytes: counters.written_bytes,
+            journal_bytes: counters.journal_bytes,
             commits: counters.commits,
+            checkpoints: counters.checkpoints,
             syncs: counters.syncs,
             pending_bytes: counters.pending_bytes,
             stamp: stamper.stamp(),

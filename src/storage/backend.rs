@@ -1,89 +1,57 @@
-//! What redb reads and writes: a file, or RAM over a file that cannot be written.
-//!
-//! Bytes and syncs are counted here, because here they really go to the kernel. Space is allocated
-//! when the file grows, so that a disk that fills up is met at a growth and not in the middle of a
-//! commit.
+//! What redb reads and writes: a file, or RAM over a file that must not be written.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
-use nix::libc::off_t;
 use redb::StorageBackend;
+
+use super::disk::DiskFile;
 
 const PAGE: usize = 4096;
 const PAGE_BYTES: u64 = PAGE as u64;
 
-/// What went to the kernel since the daemon started.
-#[derive(Debug, Default)]
-pub(super) struct Traffic {
-    pub(super) bytes: AtomicU64,
-    pub(super) syncs: AtomicU64,
-}
-
-/// The file of the store.
+/// A file, as redb wants it.
 #[derive(Debug)]
-pub(super) struct FileBackend {
-    pub(super) file: Arc<File>,
-    pub(super) traffic: Arc<Traffic>,
-}
+pub(super) struct Backend<F>(pub(super) F);
 
-impl StorageBackend for FileBackend {
+impl<F: DiskFile> StorageBackend for Backend<F> {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        self.0.len()
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(out, offset)
+        self.0.read(offset, out)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let now = self.file.metadata()?.len();
-        if len <= now {
-            return self.file.set_len(len);
-        }
-        // off_t has 32 bits on 32-bit machines with glibc
-        let (start, more) = (off_t::try_from(now), off_t::try_from(len - now));
-        let (Ok(start), Ok(more)) = (start, more) else {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        };
-        match fallocate(&*self.file, FallocateFlags::empty(), start, more) {
-            Ok(()) => Ok(()),
-            // a file system that cannot reserve: grow, and meet a full disk at a write
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => self.file.set_len(len),
-            Err(e) => Err(e.into()),
-        }
+        self.0.set_len(len)
     }
     fn sync_data(&self) -> io::Result<()> {
-        self.traffic.syncs.fetch_add(1, Relaxed);
-        self.file.sync_data()
+        self.0.sync()
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.traffic.bytes.fetch_add(data.len() as u64, Relaxed);
-        self.file.write_all_at(data, offset)
+        self.0.write(offset, data)
     }
 }
 
 /// RAM over a file that can be read but not written: what redb changes (a repair) stays in RAM.
 #[derive(Debug)]
-pub(super) struct Overlay {
-    base: File,
+pub(super) struct Overlay<F> {
+    base: F,
     ram: Mutex<Ram>,
 }
 
 #[derive(Debug)]
 struct Ram {
     len: u64,
+    /// What is left of the base: nothing comes back when the file was cut and grew again.
+    base_len: u64,
     pages: BTreeMap<u64, Vec<u8>>,
 }
 
-impl Overlay {
-    pub(super) fn over(base: File) -> io::Result<Overlay> {
-        let len = base.metadata()?.len();
-        Ok(Overlay { base, ram: Mutex::new(Ram { len, pages: BTreeMap::new() }) })
+impl<F: DiskFile> Overlay<F> {
+    pub(super) fn over(base: F) -> io::Result<Overlay<F>> {
+        let len = base.len()?;
+        Ok(Overlay { base, ram: Mutex::new(Ram { len, base_len: len, pages: BTreeMap::new() }) })
     }
     fn ram(&self) -> MutexGuard<'_, Ram> {
         self.ram.lock().unwrap_or_else(PoisonError::into_inner)
@@ -94,13 +62,10 @@ impl Overlay {
             return Ok(page.clone());
         }
         let mut page = vec![0; PAGE];
-        let mut filled = 0;
-        while filled < page.len() {
-            match self.base.read_at(&mut page[filled..], number * PAGE_BYTES + filled as u64)? {
-                0 => break,
-                n => filled += n,
-            }
-        }
+        let start = number * PAGE_BYTES;
+        let there = ram.base_len.saturating_sub(start).min(PAGE_BYTES);
+        let there = usize::try_from(there).unwrap_or(PAGE);
+        self.base.read(start, &mut page[..there])?;
         Ok(page)
     }
 }
@@ -119,7 +84,7 @@ fn pages(
     })
 }
 
-impl StorageBackend for Overlay {
+impl<F: DiskFile> StorageBackend for Overlay<F> {
     fn len(&self) -> io::Result<u64> {
         Ok(self.ram().len)
     }
@@ -134,7 +99,10 @@ impl StorageBackend for Overlay {
         Ok(())
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.ram().len = len;
+        let mut ram = self.ram();
+        ram.len = len;
+        ram.base_len = ram.base_len.min(len);
+        drop(ram.pages.split_off(&len.div_ceil(PAGE_BYTES)));
         Ok(())
     }
     fn sync_data(&self) -> io::Result<()> {
@@ -153,14 +121,16 @@ impl StorageBackend for Overlay {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::Disk;
+    use super::super::faulty::FaultyDisk;
     use super::*;
-    use std::io::Write;
 
     #[test]
     fn an_overlay_reads_the_file_until_a_byte_is_written_and_never_changes_the_file() {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&[7; 10_000]).unwrap();
-        let overlay = Overlay::over(file.try_clone().unwrap()).unwrap();
+        let disk = FaultyDisk::new(1);
+        let file = disk.open("file").unwrap();
+        file.write(0, &[7; 10_000]).unwrap();
+        let overlay = Overlay::over(disk.open("file").unwrap()).unwrap();
         overlay.write(4090, &[1; 10]).unwrap();
         overlay.set_len(20_000).unwrap();
         let mut out = [9; 14];
@@ -170,7 +140,7 @@ mod tests {
         assert_eq!(out[..4], [7, 7, 0, 0]);
         assert!(overlay.read(19_990, &mut out).is_err());
         let mut bytes = vec![0; 10_000];
-        file.read_exact_at(&mut bytes, 0).unwrap();
+        file.read(0, &mut bytes).unwrap();
         assert!(bytes.iter().all(|b| *b == 7));
     }
 }

@@ -5,7 +5,10 @@
 //!                                                   same key replaces the earlier one)
 //!                                                      | the nearest window ends
 //!                                                      v
-//!                                                   one redb commit --> every waiter is told
+//!                                        one frame in the journal --> every waiter is told
+//!                                                      | about each MiB, or after a long rest
+//!                                                      v
+//!                                        one redb commit of what is left of it
 //! ```
 //!
 //! Reads see what is written at once, committed or not, and never wait for a sync. Trouble never ends
@@ -13,18 +16,33 @@
 //!
 //! | found | then |
 //! |---|---|
-//! | a corrupt file | set aside as `maestro.redb.corrupt-<n>`, a new store |
+//! | a corrupt file | set aside as `maestro.redb.corrupt-<n>` or `maestro.journal.corrupt-<n>`; on with what can be read |
 //! | a directory that cannot be written, or is full, at the start | RAM; writes count as done; tried again |
-//! | a full disk later | what waits is told [`Unsafe`], stays in RAM, is tried again until it is on disk |
-//! | another process on the file | [`OpenError::InUse`] |
+//! | a full disk later | what grows is told [`Unsafe`], stays in RAM, is tried again until it is on disk; what shrinks goes on |
+//! | a disk that fails | as a full one, for everything |
+//! | another process on the files | [`OpenError::InUse`] |
+//!
+//! The files: `maestro.redb` and `maestro.journal` are the store, only together; `maestro.reserve` is
+//! room to be given back when the disk is full.
 
+mod aside;
 mod backend;
+mod checksum;
 mod disk;
+mod engine;
+#[cfg(test)]
+pub(crate) mod faulty;
+mod frame;
+mod journal;
 pub mod message;
 mod pending;
 mod place;
+mod reserve;
+mod rows;
 mod shared;
+mod tree;
 mod trouble;
+mod view;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +55,13 @@ use tokio::sync::{oneshot, watch};
 use crate::contract;
 use shared::Shared;
 use writer::Writer;
+
+#[cfg(test)]
+#[expect(unused_imports, reason = "for the tests of other rooms")]
+pub(crate) use {
+    engine::{Engine, Sizes, testing::SMALL},
+    view::Health,
+};
 
 /// Every table there is. The discriminant is on disk: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,14 +153,24 @@ pub struct Status {
 /// What the store has done since the daemon started, for `metric/storage`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Bytes handed to the kernel for the store's file.
+    /// Bytes handed to the kernel for all files of the store.
     pub written_bytes: u64,
+    /// Of these, bytes of commits in the journal.
+    pub journal_bytes: u64,
     /// Group commits.
     pub commits: u64,
+    /// Commits that took everything from the journal into the database.
+    pub checkpoints: u64,
     /// Calls of fdatasync.
     pub syncs: u64,
     /// Bytes that wait in RAM for their commit.
     pub pending_bytes: u64,
+}
+
+/// Rows that can be read in order: a [`Store`], or in tests the engine behind it.
+pub trait Rows {
+    /// Every row of a table as last written, in key order.
+    fn scan(&self, table: Table, each: &mut dyn FnMut(&[u8], &[u8]));
 }
 
 /// Why the store cannot be opened at all. Everything less is told by [`Store::status`].
@@ -169,7 +204,7 @@ struct Owner {
 }
 
 impl Store {
-    /// Opens (or makes) `maestro.redb` in the state directory and starts the writer.
+    /// Opens (or makes) the store in the state directory and starts the writer.
     ///
     /// A corrupt file is set aside, a directory that cannot be written leaves the store in RAM: both
     /// are told by [`Store::status`]. A panic of the writer ends the process.
@@ -177,7 +212,7 @@ impl Store {
     /// # Errors
     /// When another process holds the file.
     pub fn open(directory: &Path) -> Result<Store, OpenError> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::on_disk());
         let writer = Writer::open(shared.clone(), directory)?;
         let thread = std::thread::Builder::new()
             .name("storage".to_owned())
@@ -243,6 +278,12 @@ impl Store {
         let (tx, rx) = oneshot::channel();
         self.write(batch, window, move |result| drop(tx.send(result)));
         rx.await.unwrap_or_else(|_| Err(trouble::closed()))
+    }
+}
+
+impl Rows for Store {
+    fn scan(&self, table: Table, each: &mut dyn FnMut(&[u8], &[u8])) {
+        Store::scan(self, table, each);
     }
 }
 

@@ -1,182 +1,164 @@
-//! Where the store lives: `maestro.redb` in the state directory, held by one process at a time.
+//! Where the store lives: the state directory, held by one process at a time.
+//!
+//! The lock (flock) is on the directory and not on a file in it, because the files are replaced:
+//! set aside when corrupt, made anew.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::backend::{FileBackend, Overlay, Traffic};
-use super::disk::{Check, Disk, Fault};
-use super::{OpenError, trouble};
-use crate::contract;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
+use nix::libc::off_t;
 
-/// Files set aside that are kept: enough to send one to somebody, not enough to fill a flash.
-const KEPT_CORRUPT: usize = 3;
+use super::disk::{Disk, DiskFile, zeros};
 
-/// The state directory and the file in it.
-#[derive(Debug)]
-pub(super) struct Place {
-    path: PathBuf,
-    /// Held (flock) from the first open to the end of the process, over every re-open of redb.
-    file: Option<Arc<File>>,
-    traffic: Arc<Traffic>,
+/// What went to the kernel since the daemon started.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) bytes: AtomicU64,
+    pub(super) syncs: AtomicU64,
 }
 
-/// What came of opening.
+/// The state directory.
 #[derive(Debug)]
-pub(super) enum Opened {
-    /// On disk; `set_aside` names the corrupt file that lay in the way.
-    OnDisk { disk: Disk, set_aside: Option<contract::Error> },
-    /// The disk does not take it; what could be read is there to read.
-    InRam { disk: Option<Disk>, cause: contract::Error },
+pub(super) struct Place {
+    directory: PathBuf,
+    /// Held from the first file opened to the end of the process.
+    lock: Mutex<Option<File>>,
+    traffic: Arc<Traffic>,
 }
 
 impl Place {
     pub(super) fn new(directory: &Path, traffic: Arc<Traffic>) -> Place {
-        Place { path: directory.join("maestro.redb"), file: None, traffic }
+        Place { directory: directory.to_owned(), lock: Mutex::new(None), traffic }
     }
 
-    /// Opens the file, or what there is instead.
-    ///
-    /// # Errors
-    /// When another process holds it.
-    pub(super) fn open(&mut self) -> Result<Opened, OpenError> {
-        let check = if self.suspicion().exists() { Check::Everything } else { Check::AfterCrash };
-        let file = match self.hold() {
-            Ok(file) => file,
-            Err(Hold::InUse(holder)) => {
-                return Err(OpenError::InUse { path: self.path.clone(), holder });
-            }
-            Err(Hold::Io(e)) => return Ok(self.in_ram(&e)),
-        };
-        match self.database(file, check) {
-            Ok(disk) => Ok(self.on_disk(disk, None)),
-            Err(Fault::Io(e)) if e.raw_os_error() != Some(nix::libc::EIO) => Ok(self.in_ram(&e)),
-            Err(fault) => self.start_anew(&fault),
+    fn file(&self, name: &str, options: &OpenOptions) -> io::Result<PlacedFile> {
+        let file = options.open(self.directory.join(name))?;
+        Ok(PlacedFile { file, traffic: self.traffic.clone() })
+    }
+
+    fn hold(&self) -> io::Result<()> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_some() {
+            return Ok(());
         }
-    }
-
-    /// Leaves a note for the next open: verify every page.
-    pub(super) fn suspect(&self) {
-        let _ = File::create(self.suspicion()); // a disk that takes no note is in trouble anyway
-    }
-
-    fn suspicion(&self) -> PathBuf {
-        self.path.with_extension("redb.suspect")
-    }
-
-    fn on_disk(&self, disk: Disk, set_aside: Option<contract::Error>) -> Opened {
-        if self.suspicion().exists() {
-            let _ = std::fs::remove_file(self.suspicion()); // else: one more check at the next start
-        }
-        Opened::OnDisk { disk, set_aside }
-    }
-
-    fn database(&self, file: Arc<File>, check: Check) -> Result<Disk, Fault> {
-        Disk::open(FileBackend { file, traffic: self.traffic.clone() }, check)
-    }
-
-    /// The file, open and locked.
-    fn hold(&mut self) -> Result<Arc<File>, Hold> {
-        if let Some(file) = &self.file {
-            return Ok(file.clone());
-        }
-        if let Some(directory) = self.path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(Hold::Io)?;
-        }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.path)
-            .map_err(Hold::Io)?;
-        match file.try_lock() {
+        let directory = File::open(&self.directory)?;
+        match directory.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Hold::InUse(holder(&file))),
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, holder(&directory)));
+            }
             // a file system without locks (some network ones): better unguarded than nothing
             Err(TryLockError::Error(e)) => {
-                tracing::warn!(path = %self.path.display(), error = %e, "store cannot be locked");
+                tracing::warn!(path = %self.directory.display(), error = %e, "store cannot be locked");
             }
         }
-        let file = Arc::new(file);
-        self.file = Some(file.clone());
-        Ok(file)
+        *lock = Some(directory);
+        Ok(())
     }
 
-    fn in_ram(&self, e: &io::Error) -> Opened {
-        // only to read; a file that is not there, or makes trouble itself, is no loss here
-        let disk = File::open(&self.path)
-            .ok()
-            .filter(|file| file.metadata().is_ok_and(|m| m.len() > 0))
-            .and_then(|file| Overlay::over(file).ok())
-            .and_then(|overlay| Disk::open(overlay, Check::AfterCrash).ok());
-        Opened::InRam { disk, cause: trouble::of_io(&self.path, e) }
-    }
-
-    /// Sets the corrupt file aside and makes a new one.
-    fn start_anew(&mut self, fault: &Fault) -> Result<Opened, OpenError> {
-        tracing::error!(path = %self.path.display(), %fault, "store is corrupt and is set aside");
-        let aside = match self.set_aside() {
-            Ok(aside) => aside,
-            Err(e) => {
-                return Ok(Opened::InRam { disk: None, cause: trouble::of_io(&self.path, &e) });
-            }
-        };
-        self.file = None;
-        let file = match self.hold() {
-            Ok(file) => file,
-            Err(Hold::InUse(holder)) => {
-                return Err(OpenError::InUse { path: self.path.clone(), holder });
-            }
-            Err(Hold::Io(e)) => {
-                return Ok(Opened::InRam { disk: None, cause: trouble::of_io(&self.path, &e) });
-            }
-        };
-        match self.database(file, Check::AfterCrash) {
-            Ok(disk) => Ok(self.on_disk(disk, Some(trouble::set_aside(&aside, fault)))),
-            Err(fault) => {
-                Ok(Opened::InRam { disk: None, cause: trouble::of_fault(&self.path, &fault) })
-            }
-        }
-    }
-
-    fn set_aside(&self) -> io::Result<PathBuf> {
-        let mut numbers = self.corrupt_files()?;
-        numbers.sort_unstable();
-        let excess = (numbers.len() + 1).saturating_sub(KEPT_CORRUPT);
-        for number in numbers.iter().take(excess) {
-            std::fs::remove_file(self.corrupt(*number))?;
-        }
-        let aside = self.corrupt(numbers.last().map_or(1, |last| last + 1));
-        std::fs::rename(&self.path, &aside)?;
-        Ok(aside)
-    }
-
-    fn corrupt(&self, number: u64) -> PathBuf {
-        self.path.with_extension(format!("redb.corrupt-{number}"))
-    }
-
-    fn corrupt_files(&self) -> io::Result<Vec<u64>> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(directory)? {
-            let name = entry?.file_name();
-            let number = name.to_str().and_then(|n| n.strip_prefix("maestro.redb.corrupt-"));
-            numbers.extend(number.and_then(|n| n.parse::<u64>().ok()));
-        }
-        Ok(numbers)
+    /// Makes names durable.
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
     }
 }
 
-enum Hold {
-    InUse(String),
-    Io(io::Error),
+impl Disk for Place {
+    type File = PlacedFile;
+
+    fn open(&self, name: &str) -> io::Result<PlacedFile> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        match self.file(name, &options) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            opened => {
+                let file = opened?;
+                self.hold()?;
+                return Ok(file);
+            }
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let file = self.file(name, options.create(true))?;
+        self.hold()?;
+        self.sync_names()?;
+        Ok(file)
+    }
+    fn open_to_read(&self, name: &str) -> io::Result<PlacedFile> {
+        self.file(name, OpenOptions::new().read(true))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.directory.join(from), self.directory.join(to))?;
+        self.sync_names()
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.directory.join(name))
+    }
+    fn names(&self, prefix: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.directory)? {
+            let name = entry?.file_name();
+            names.extend(name.to_str().filter(|n| n.starts_with(prefix)).map(str::to_owned));
+        }
+        Ok(names)
+    }
+    fn random(&self) -> u64 {
+        // without random numbers the clock has to do: only that no earlier process drew it counts
+        getrandom::u64().unwrap_or_else(|_| {
+            let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
+    }
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+}
+
+/// A file in the state directory.
+#[derive(Debug)]
+pub(super) struct PlacedFile {
+    file: File,
+    traffic: Arc<Traffic>,
+}
+
+impl DiskFile for PlacedFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+    fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, at)
+    }
+    fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.traffic.bytes.fetch_add(data.len() as u64, Relaxed);
+        self.file.write_all_at(data, at)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        // off_t has 32 bits on 32-bit machines with glibc
+        let all = off_t::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        match fallocate(&self.file, FallocateFlags::empty(), 0, all) {
+            Ok(()) => Ok(()),
+            // a file system that cannot reserve: written zeros do
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => zeros(self, self.len()?, len),
+            Err(e) => Err(e.into()),
+        }
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.traffic.syncs.fetch_add(1, Relaxed);
+        self.file.sync_data()
+    }
+    fn forget(&self) {
+        let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    }
 }
 
 /// Who holds the lock, as words for the end of a sentence.
-fn holder(file: &File) -> String {
-    crate::linux::locks::holder(file).map_or_else(String::new, |pid| format!(" (pid {pid})"))
+fn holder(directory: &File) -> String {
+    crate::linux::locks::holder(directory).map_or_else(String::new, |pid| format!(" (pid {pid})"))
 }

@@ -1,27 +1,20 @@
-//! What the writer and everybody else have in common: the rows that wait, and the open database.
+//! What the writer and everybody else have in common: the rows that wait for their commit.
 //!
 //! The one lock is held for moments only, never during a commit.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::backend::Traffic;
-use super::disk::{Disk, Fault};
-use super::pending::{Pending, Rows, Told, batch_cost, row_key};
+use super::pending::{Pending, Told};
+use super::place::Traffic;
+use super::rows::{Layer, Row, row_key};
+use super::view::{Health, Only, Verdict, View};
 use super::{Batch, Counters, Status, Table, Unsafe, Window, trouble};
-use crate::contract;
-
-/// What may wait in RAM; more is refused. Enough for any burst the broker's own limits let through.
-const PENDING_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 
 /// What waits is committed before its window ends once it is this much.
-pub(super) const EARLY_BYTES: usize = 1024 * 1024;
-/// A read whose database is being re-opened tries again, this often and this long.
-const READ_TRIES: usize = 3;
-const READ_PATIENCE: Duration = Duration::from_millis(200);
+pub(super) const EARLY_BYTES: usize = 512 * 1024;
 
 /// When a write must be on disk.
 #[derive(Clone, Copy, Debug)]
@@ -32,80 +25,49 @@ pub(super) enum Due {
     Now,
 }
 
-/// What a write counts as.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Mode {
-    /// Safe when committed.
-    OnDisk,
-    /// Safe at once, as far as RAM is: there never was a disk that takes it.
-    InRam,
-    /// Not safe; kept in RAM until the disk takes it.
-    InTrouble(contract::Error),
-    /// Refused: the daemon is going down.
-    Closed,
-}
-
 /// Everything behind the lock.
+#[derive(Default)]
 pub(super) struct State {
-    pub(super) mode: Mode,
     pub(super) pending: Pending,
-    /// What the running commit writes; still older than `pending`, still newer than `disk`.
-    pub(super) committing: Option<Arc<Rows>>,
-    pub(super) disk: Option<Arc<Disk>>,
-    /// redb is closed and opens again: reads wait, because what is on disk cannot be seen.
-    pub(super) reopening: bool,
+    /// What the running commit writes; still older than `pending`, still newer than the engine's.
+    pub(super) committing: Option<Arc<Layer>>,
     /// The nearest window asked for that the writer has not seen yet.
     pub(super) asked: Option<Window>,
     /// The nearest window that the writer has seen.
     pub(super) known: Option<Window>,
     pub(super) flush: bool,
+    /// The daemon is going down: the writer is to end.
     pub(super) closing: bool,
-    /// A read met a corrupt page.
-    pub(super) stumbled: Option<String>,
+    /// The writer has ended: every write is refused.
+    pub(super) closed: bool,
+    /// A write was held back: it is worth a look whether the disk is well again.
+    pub(super) nudged: bool,
 }
 
 pub(super) struct Shared {
     state: Mutex<State>,
     /// Wakes the writer.
     pub(super) wake: Condvar,
-    /// Wakes readers after a re-open.
-    pub(super) reopened: Condvar,
+    pub(super) view: Arc<View>,
     pub(super) traffic: Arc<Traffic>,
-    pub(super) commits: AtomicU64,
     pub(super) status: watch::Sender<Status>,
-    bounded: bool,
-}
-
-impl Default for Shared {
-    fn default() -> Shared {
-        Shared {
-            state: Mutex::new(State {
-                mode: Mode::OnDisk,
-                pending: Pending::default(),
-                committing: None,
-                disk: None,
-                reopening: false,
-                asked: None,
-                known: None,
-                flush: false,
-                closing: false,
-                stumbled: None,
-            }),
-            wake: Condvar::new(),
-            reopened: Condvar::new(),
-            traffic: Arc::default(),
-            commits: AtomicU64::new(0),
-            status: watch::Sender::new(Status::default()),
-            bounded: true,
-        }
-    }
 }
 
 impl Shared {
+    pub(super) fn over(view: View) -> Shared {
+        Shared {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            view: Arc::new(view),
+            traffic: Arc::default(),
+            status: watch::Sender::new(Status::default()),
+        }
+    }
+    pub(super) fn on_disk() -> Shared {
+        Shared::over(View::new(Health::Well))
+    }
     pub(super) fn in_memory() -> Shared {
-        let shared = Shared { bounded: false, ..Shared::default() };
-        shared.state().mode = Mode::InRam;
-        shared
+        Shared::over(View::in_memory())
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -113,11 +75,14 @@ impl Shared {
     }
 
     pub(super) fn counters(&self) -> Counters {
+        let tally = &self.view.tally;
         Counters {
             written_bytes: self.traffic.bytes.load(Relaxed),
-            commits: self.commits.load(Relaxed),
+            journal_bytes: tally.journal_bytes.load(Relaxed),
+            commits: tally.commits.load(Relaxed),
+            checkpoints: tally.checkpoints.load(Relaxed),
             syncs: self.traffic.syncs.load(Relaxed),
-            pending_bytes: self.state().pending.bytes() as u64,
+            pending_bytes: (self.state().pending.bytes() + self.view.held_bytes()) as u64,
         }
     }
 
@@ -134,110 +99,56 @@ impl Shared {
 
     /// Takes the write in; gives `told` back when the verdict is known already.
     fn take_in(&self, batch: Batch, due: Due, told: Told) -> Option<(Told, Result<(), Unsafe>)> {
+        let waiting_bytes = self.state().pending.bytes();
+        let verdict = self.view.judge(&batch, waiting_bytes);
         let mut state = self.state();
-        let cause = match &state.mode {
-            Mode::Closed => return Some((told, Err(trouble::closed()))),
-            Mode::InTrouble(cause) => Some(cause.clone()),
-            Mode::OnDisk | Mode::InRam => None,
+        if state.closed {
+            return Some((told, Err(trouble::closed())));
+        }
+        let mut rows = Layer::default();
+        rows.put_batch(batch, self.view.next_version());
+        let (accepted, verdict) = match verdict {
+            Verdict::Accept => (Some(rows), Ok(())),
+            Verdict::Hold(verdict) => (self.view.hold(rows, Only::InTrouble), verdict),
+            Verdict::Refuse(verdict) => (None, Err(verdict)),
         };
-        let grows = batch.writes.iter().any(|(_, _, value)| value.is_some());
-        if self.bounded && grows && state.pending.bytes() + batch_cost(&batch) > PENDING_LIMIT_BYTES
-        {
-            return Some((told, Err(trouble::behind(cause.as_ref()))));
-        }
-        match state.mode {
-            Mode::OnDisk => {
-                state.pending.add(batch, told);
-                if state.ask(due) {
-                    self.wake.notify_one();
-                }
-                None
+        if let Some(rows) = accepted {
+            state.pending.add(rows, told);
+            if state.ask(due) {
+                self.wake.notify_one();
             }
-            Mode::InRam | Mode::InTrouble(_) | Mode::Closed => {
-                state.pending.add_rows(batch);
-                Some((told, cause.map_or(Ok(()), |cause| Err(trouble::as_unsafe(&cause)))))
-            }
+            return None;
         }
+        if verdict.is_err() && !std::mem::replace(&mut state.nudged, true) {
+            self.wake.notify_one();
+        }
+        Some((told, verdict))
     }
 
     pub(super) fn read(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
-        let row = row_key(table, key);
-        for _ in 0..READ_TRIES {
-            let state = self.settled();
-            if let Some(value) = state.uncommitted(&row) {
-                return value.clone();
-            }
-            let disk = state.disk.clone()?;
-            drop(state);
-            match disk.read(&row) {
-                Ok(value) => return value,
-                Err(Fault::Io(_)) => self.wait_for_another(disk),
-                Err(Fault::Corrupt(what)) => {
-                    self.stumbled(what);
-                    return None;
-                }
-            }
-        }
-        None
+        let key = row_key(table, key);
+        let newer = self.state().uncommitted(&key).cloned();
+        let value = self.view.read(&key, newer.as_ref());
+        self.tell_stumble();
+        value
     }
 
     pub(super) fn scan(&self, table: Table, each: &mut dyn FnMut(&[u8], &[u8])) {
-        let number = table as u8;
-        let mut newer = Rows::new();
-        let state = self.settled();
-        for rows in [state.committing.as_deref(), Some(state.pending.rows())].into_iter().flatten()
-        {
-            let range = rows.range(vec![number]..vec![number + 1]);
-            newer.extend(range.map(|(key, value)| (key.clone(), value.clone())));
-        }
-        let disk = state.disk.clone();
-        drop(state);
-        let mut newer = newer.into_iter().peekable();
-        let mut merge = |key: &[u8], value: &[u8]| {
-            while let Some((newer_key, newer_value)) = newer.next_if(|(k, _)| k.as_slice() < key) {
-                if let Some(value) = newer_value {
-                    each(&newer_key[1..], &value);
-                }
-            }
-            match newer.next_if(|(k, _)| k.as_slice() == key) {
-                Some((_, Some(newer_value))) => each(&key[1..], &newer_value),
-                Some((_, None)) => {}
-                None => each(&key[1..], value),
-            }
-        };
-        if let Some(disk) = disk
-            && let Err(fault) = disk.scan(table, &mut merge)
-        {
-            self.stumbled(fault.to_string());
-        }
-        for (key, value) in newer {
-            if let Some(value) = value {
-                each(&key[1..], &value);
-            }
-        }
-    }
-
-    /// The state, when no re-open is under way.
-    fn settled(&self) -> MutexGuard<'_, State> {
         let state = self.state();
-        self.reopened
-            .wait_while(state, |state| state.reopening)
-            .unwrap_or_else(PoisonError::into_inner)
+        let mut newer = state.pending.rows().table(table);
+        if let Some(rows) = &state.committing {
+            newer.absorb(rows.table(table));
+        }
+        drop(state);
+        self.view.scan(table, newer, each);
+        self.tell_stumble();
     }
 
-    /// redb fails every call after the first that failed: the writer is about to open it anew.
-    fn wait_for_another(&self, disk: Arc<Disk>) {
-        let failed = Arc::as_ptr(&disk);
-        drop(disk); // the writer waits for the last reader before it closes
-        let same =
-            |state: &mut State| state.disk.as_ref().is_some_and(|d| Arc::as_ptr(d) == failed);
-        let _ = self.reopened.wait_timeout_while(self.state(), READ_PATIENCE, same);
-    }
-
-    /// A read met a corrupt page; the writer leaves the note for the next start.
-    fn stumbled(&self, what: String) {
-        self.state().stumbled = Some(what);
-        self.wake.notify_one();
+    /// A read met what was not written: the writer is to look.
+    fn tell_stumble(&self) {
+        if self.view.has_stumbled() {
+            self.wake.notify_one();
+        }
     }
 }
 
@@ -257,8 +168,8 @@ impl State {
         }
     }
 
-    /// The value of a row that is not on disk yet; `Some(None)`: removed.
-    fn uncommitted(&self, row: &[u8]) -> Option<&Option<Vec<u8>>> {
+    /// The row, if it waits for a commit or is in one.
+    fn uncommitted(&self, row: &[u8]) -> Option<&Row> {
         let committing = || self.committing.as_ref().and_then(|rows| rows.get(row));
         self.pending.rows().get(row).or_else(committing)
     }

@@ -4,15 +4,13 @@ use std::io::{
     self,
     ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull},
 };
-use std::path::Path;
 
 use super::Unsafe;
-use super::disk::Fault;
+use super::tree::Fault;
 use crate::contract;
 
 /// The disk's answer to opening or writing the file.
-pub(super) fn of_io(path: &Path, e: &io::Error) -> contract::Error {
-    let path = path.display();
+pub(super) fn of_io(path: &str, e: &io::Error) -> contract::Error {
     let (code, message, hint) = if [StorageFull, QuotaExceeded].contains(&e.kind()) {
         (
             "storage.full",
@@ -35,20 +33,25 @@ pub(super) fn of_io(path: &Path, e: &io::Error) -> contract::Error {
     contract::Error::new(code, message).hint(hint).retryable()
 }
 
-pub(super) fn of_fault(path: &Path, fault: &Fault) -> contract::Error {
+pub(super) fn of_fault(path: &str, fault: &Fault) -> contract::Error {
     match fault {
         Fault::Io(e) => of_io(path, e),
-        Fault::Corrupt(_) => {
-            contract::Error::new("storage.failed", format!("{}: {fault}", path.display()))
-        }
+        Fault::Corrupt(_) => contract::Error::new("storage.failed", format!("{path}: {fault}")),
     }
 }
 
 /// A corrupt file lay in the way.
-pub(super) fn set_aside(aside: &Path, fault: &Fault) -> contract::Error {
-    let message = format!("{fault}; it is set aside as {}, the store began anew", aside.display());
+pub(super) fn set_aside(aside: &str, fault: &Fault) -> contract::Error {
+    let message =
+        format!("{fault}; it is set aside as {aside}, the store goes on with what could be read");
     contract::Error::new("storage.corrupt", message)
-        .hint("retained messages, sessions and command records from before are gone")
+        .hint("retained messages, sessions and command records may be missing")
+}
+
+/// What the journal had is lost in part.
+pub(super) fn journal_lost(path: &str, how: &str) -> contract::Error {
+    contract::Error::new("storage.corrupt", format!("{path} is damaged: {how}"))
+        .hint("the newest retained messages, sessions and command records may be missing")
 }
 
 /// For those who wait.

@@ -1,73 +1,68 @@
-//! The hands of the store: the one thread that commits.
+//! The hands of the store: the one thread that commits, mends and rests.
 //!
 //! ```text
-//!            window ends: commit
-//!            +--------+
-//!            v        | done
-//!   open --> OnDisk --+                 InRam (at the start only: no disk takes it)
-//!            ^  | the disk does not       |
-//!            |  v take it                 |  every write counts as done
-//!            |  InTrouble                 |
-//!            |  | close redb, open again, |
-//!            +--+ after a delay try <-----+
+//!            a window ends: commit
+//!            +--------+             trouble: look again after a delay, sooner when a write was held
+//!            v        | done        back                       |
+//!   open --> wait ----+------------------------------------> mend
+//!            ^  ^     | nothing for minutes: give RAM back     |
+//!            |  +-- rest                                       |
+//!            +-------------------------------------------------+
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering::Relaxed;
+use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::disk::{Disk, Fault, told_by};
-use super::pending::{Rows, Schedule, Told};
-use super::place::{Opened, Place};
-use super::shared::{EARLY_BYTES, Mode, Shared, State};
+use super::engine::{Engine, Sizes};
+use super::pending::{Schedule, Told};
+use super::place::Place;
+use super::rows::Layer;
+use super::shared::{EARLY_BYTES, Shared, State};
+use super::tree::told_by;
+use super::view::Health;
 use super::{OpenError, Status, Unsafe, trouble};
-use crate::contract;
 
 /// The first try after trouble; doubles with each. A full disk often is so for a moment.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// The longest: service is back this soon after space is, at the cost of a wake-up.
 const LAST_DELAY: Duration = Duration::from_secs(30);
+/// After so long without a commit the store is at rest.
+const REST: Duration = Duration::from_secs(5 * 60);
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    place: Place,
-    path: PathBuf,
+    engine: Engine<Place>,
     schedule: Schedule,
     retry: Option<Retry>,
-    /// The open database writes to the file, not to RAM over it.
-    on_file: bool,
-    /// What stays to be said while all is well: a file was set aside.
-    notice: Option<contract::Error>,
+    /// When to rest; nothing was committed since the last rest if there is none.
+    rest_at: Option<Instant>,
 }
 
 struct Retry {
     at: Instant,
+    last: Instant,
     delay: Duration,
 }
 
 enum Turn {
     Commit,
-    Retry,
+    Mend,
+    Rest,
+    Verify(String),
     Close,
 }
 
 impl Writer {
     pub(super) fn open(shared: Arc<Shared>, directory: &Path) -> Result<Writer, OpenError> {
         let place = Place::new(directory, shared.traffic.clone());
-        let mut writer = Writer {
-            shared,
-            place,
-            path: directory.join("maestro.redb"),
-            schedule: Schedule::default(),
-            retry: None,
-            on_file: false,
-            notice: None,
-        };
-        if let Some(cause) = writer.reopen()? {
-            writer.put_off(&cause, Mode::InRam);
-        }
+        let engine = Engine::with(place, Sizes::default(), shared.view.clone())?;
+        // what was replayed is worth a rest as what is committed
+        let rest_at = Some(clock() + REST);
+        let mut writer =
+            Writer { shared, engine, schedule: Schedule::default(), retry: None, rest_at };
+        writer.look();
         Ok(writer)
     }
 
@@ -84,10 +79,14 @@ impl Writer {
         loop {
             match self.wait() {
                 Turn::Commit => self.commit(),
-                Turn::Retry => self.try_again(),
-                Turn::Close => return self.close(),
+                Turn::Mend => self.engine.mend(),
+                Turn::Rest => self.engine.rest(),
+                Turn::Verify(what) => self.engine.verify(&what),
+                Turn::Close => break,
             }
+            self.look();
         }
+        self.close();
     }
 
     /// Sleeps until there is something to do. Nothing pending, no trouble: no time-out, no wake-up.
@@ -99,24 +98,21 @@ impl Writer {
             if state.closing {
                 return Turn::Close;
             }
-            if let Some(what) = state.stumbled.take() {
-                self.note_stumble(&what);
+            if let Some(what) = shared.view.take_stumble() {
+                return Turn::Verify(what);
             }
-            let due = match state.mode {
-                Mode::OnDisk => {
-                    if self.commit_is_due(&mut state, now) {
-                        return Turn::Commit;
-                    }
-                    self.schedule.due()
-                }
-                Mode::InRam | Mode::InTrouble(_) | Mode::Closed => {
-                    let at = self.retry.as_ref().map(|retry| retry.at);
-                    if at.is_some_and(|at| at <= now) {
-                        return Turn::Retry;
-                    }
-                    at
-                }
-            };
+            if self.commit_is_due(&mut state, now) {
+                return Turn::Commit;
+            }
+            if self.mending_is_due(&mut state, now) {
+                return Turn::Mend;
+            }
+            if self.rest_at.is_some_and(|at| at <= now) {
+                self.rest_at = None;
+                return Turn::Rest;
+            }
+            let retry_at = self.retry.as_ref().map(|retry| retry.at);
+            let due = [self.schedule.due(), retry_at, self.rest_at].into_iter().flatten().min();
             state = sleep(&shared, state, due.map(|due| due - now));
         }
     }
@@ -131,19 +127,27 @@ impl Writer {
             || self.schedule.due().is_some_and(|due| due <= now)
     }
 
+    /// A write that was held back makes the next look nearer, though not a storm of looks.
+    fn mending_is_due(&mut self, state: &mut State, now: Instant) -> bool {
+        let nudged = std::mem::take(&mut state.nudged);
+        let Some(retry) = &mut self.retry else { return false };
+        if nudged {
+            retry.at = retry.at.min(retry.last + FIRST_DELAY);
+        }
+        retry.at <= now
+    }
+
     fn commit(&mut self) {
         let (rows, waiters) = self.take();
-        match self.apply(&rows) {
-            Ok(()) => {
-                self.shared.state().committing = None;
-                tell(waiters, &Ok(()));
-            }
-            Err(fault) => self.broken(&fault, rows, waiters),
-        }
+        let done = self.engine.commit(&rows);
+        self.shared.state().committing = None;
+        self.rest_at = Some(clock() + REST);
+        self.look(); // whoever is told looks at the status next
+        tell(waiters, &done.map_err(|cause| trouble::as_unsafe(&cause)));
     }
 
     /// Everything pending, now being committed.
-    fn take(&mut self) -> (Arc<Rows>, Vec<Told>) {
+    fn take(&mut self) -> (Arc<Layer>, Vec<Told>) {
         self.schedule.clear();
         let mut state = self.shared.state();
         let (rows, waiters) = state.pending.take();
@@ -155,174 +159,44 @@ impl Writer {
         (rows, waiters)
     }
 
-    fn apply(&self, rows: &Rows) -> Result<(), Fault> {
-        let disk = self.shared.state().disk.clone();
-        let disk = disk.ok_or_else(|| Fault::Corrupt("no database".to_owned()))?;
-        if disk.apply(rows)? {
-            self.shared.commits.fetch_add(1, Relaxed);
-        }
-        Ok(())
-    }
-
-    /// The disk did not take it: keep the rows, tell whoever waits, open anew, try again later.
-    fn broken(&mut self, fault: &Fault, rows: Arc<Rows>, mut waiters: Vec<Told>) {
-        let cause = trouble::of_fault(&self.path, fault);
-        tracing::error!(path = %self.path.display(), %fault, "store cannot be written");
-        if matches!(fault, Fault::Corrupt(_)) {
-            self.place.suspect();
-        }
-        let mut state = self.shared.state();
-        state.committing = None;
-        state.pending.put_back(Arc::unwrap_or_clone(rows));
-        waiters.extend(state.pending.take_waiters());
-        if matches!(state.mode, Mode::OnDisk) {
-            state.mode = Mode::InTrouble(cause.clone());
-        }
-        let mode = state.mode.clone();
-        drop(state);
-        self.put_off(&cause, mode);
-        tell(waiters, &Err(trouble::as_unsafe(&cause)));
-        if let Err(e) = self.reopen() {
-            tracing::error!(error = %e, "store cannot be opened again");
-        }
-    }
-
-    /// Trouble: says so, and sets the next try.
-    fn put_off(&mut self, cause: &contract::Error, mode: Mode) {
-        let delay = self.retry.as_ref().map_or(FIRST_DELAY, |r| (r.delay * 2).min(LAST_DELAY));
-        self.retry = Some(Retry { at: clock() + delay, delay });
-        let mut state = self.shared.state();
-        state.mode = match mode {
-            Mode::InTrouble(_) => Mode::InTrouble(cause.clone()),
-            Mode::OnDisk | Mode::InRam | Mode::Closed => mode,
-        };
-        state.known = None;
-        state.flush = false;
-        drop(state);
-        self.say(Some(cause.clone()));
-    }
-
-    /// Closes redb if it is open, opens it; what stays in the way if it is not on the file then.
-    fn reopen(&mut self) -> Result<Option<contract::Error>, OpenError> {
-        self.release();
-        let opened = self.place.open();
-        let (disk, cause) = match opened {
-            Ok(Opened::OnDisk { disk, set_aside }) => {
-                if set_aside.is_some() {
-                    self.notice = set_aside;
-                }
-                self.on_file = true;
-                (Some(disk), None)
-            }
-            Ok(Opened::InRam { disk, cause }) => {
-                self.on_file = false;
-                (disk, Some(cause))
-            }
-            Err(e) => {
-                self.settle(None);
-                return Err(e);
+    /// Says how the engine is, and sets the next look while it is in trouble.
+    fn look(&mut self) {
+        let well = self.engine.health() == Health::Well;
+        let now = clock();
+        self.retry = match self.retry.take() {
+            _ if well => None,
+            None => Some(Retry { at: now + FIRST_DELAY, last: now, delay: FIRST_DELAY }),
+            Some(retry) if retry.at > now => Some(retry), // another turn than a look
+            Some(retry) => {
+                let delay = (retry.delay * 2).min(LAST_DELAY);
+                Some(Retry { at: now + delay, last: now, delay })
             }
         };
-        self.settle(disk);
-        if cause.is_none() && self.retry.is_none() {
-            self.say(self.notice.clone());
-        }
-        Ok(cause)
-    }
-
-    /// Takes the database away and waits for the last reader: two on one file would destroy it.
-    fn release(&mut self) {
-        let mut state = self.shared.state();
-        state.reopening = true;
-        let disk = state.disk.take();
-        drop(state);
-        if let Some(mut disk) = disk {
-            loop {
-                match Arc::try_unwrap(disk) {
-                    Ok(last) => break last.close(),
-                    Err(shared) => disk = shared,
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-    }
-
-    fn settle(&self, disk: Option<Disk>) {
-        let mut state = self.shared.state();
-        state.disk = disk.map(Arc::new);
-        state.reopening = false;
-        drop(state);
-        self.shared.reopened.notify_all();
-    }
-
-    /// After a delay: does the disk take it now?
-    fn try_again(&mut self) {
-        if !self.on_file {
-            match self.reopen() {
-                Ok(None) => {}
-                Ok(Some(cause)) => {
-                    let mode = self.shared.state().mode.clone();
-                    return self.put_off(&cause, mode);
-                }
-                Err(e) => {
-                    let cause = contract::Error::new("storage.failed", e.to_string());
-                    let mode = self.shared.state().mode.clone();
-                    return self.put_off(&cause, mode);
-                }
-            }
-        }
-        let (rows, waiters) = self.take();
-        match self.apply(&rows) {
-            Ok(()) => {
-                let mut state = self.shared.state();
-                state.committing = None;
-                state.mode = Mode::OnDisk;
-                drop(state);
-                tell(waiters, &Ok(()));
-                self.retry = None;
-                tracing::info!(path = %self.path.display(), "store is written again");
-                self.say(self.notice.clone());
-                // what came in during this commit was told at once and asked for no window
-                self.schedule.ask(clock(), super::Window::Promise);
-            }
-            Err(fault) => self.broken(&fault, rows, waiters),
-        }
-    }
-
-    fn close(&mut self) {
-        let (rows, mut waiters) = self.take();
-        let verdict = if self.on_file { self.apply(&rows) } else { Ok(()) };
-        let mut state = self.shared.state();
-        waiters.extend(state.pending.take_waiters());
-        state.mode = Mode::Closed;
-        drop(state);
-        let verdict = verdict.map_err(|fault| {
-            tracing::error!(path = %self.path.display(), %fault, "store cannot be written at the end");
-            trouble::as_unsafe(&trouble::of_fault(&self.path, &fault))
-        });
-        tell(waiters, &verdict);
-        self.release();
-        self.settle(None);
-    }
-
-    fn note_stumble(&mut self, what: &str) {
-        tracing::error!(path = %self.path.display(), what, "store has a corrupt page");
-        self.place.suspect();
-        let cause = contract::Error::new("storage.corrupt", format!("a corrupt page: {what}"))
-            .hint("the next start of the daemon verifies the file");
-        self.notice = Some(cause.clone());
-        if self.retry.is_none() {
-            self.say(Some(cause));
-        }
-    }
-
-    fn say(&self, trouble: Option<contract::Error>) {
+        let trouble = self.engine.trouble();
         self.shared.status.send_if_modified(|status| {
             let said = Status { trouble };
             let news = *status != said;
             *status = said;
             news
         });
+    }
+
+    fn close(&mut self) {
+        self.engine.mend(); // the last chance of what was held
+        let (rows, waiters) = self.take();
+        let done = self.engine.commit(&rows);
+        let mut state = self.shared.state();
+        state.committing = None;
+        state.closed = true;
+        let (_, late) = state.pending.take();
+        drop(state);
+        let verdict: Result<(), Unsafe> = done.map_err(|cause| {
+            tracing::error!(%cause, "store cannot be written at the end");
+            trouble::as_unsafe(&cause)
+        });
+        tell(waiters, &verdict);
+        tell(late, &Err(trouble::closed()));
+        self.engine.close();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::broker::session::{Options, Session, Will};
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
 use crate::contract::Role;
-use crate::storage::{Store, Table};
+use crate::storage::{Rows, Table};
 
 /// What became of a row.
 enum Found {
@@ -29,7 +29,7 @@ enum Found {
 
 impl Core {
     /// Takes up what an earlier process left; gives how many rows could not be read.
-    pub(crate) fn restore(&mut self, store: &Store, fx: &mut Effects) -> usize {
+    pub(crate) fn restore(&mut self, store: &impl Rows, fx: &mut Effects) -> usize {
         let now = fx.now;
         let mut unreadable = self.restore_retained(store, fx);
         let mut rows = HashMap::new();
@@ -69,7 +69,7 @@ impl Core {
         unreadable
     }
 
-    fn restore_retained(&mut self, store: &Store, fx: &mut Effects) -> usize {
+    fn restore_retained(&mut self, store: &impl Rows, fx: &mut Effects) -> usize {
         let mut unreadable = 0;
         store.scan(Table::Retained, &mut |topic, row| match Message::decode(row, fx.now) {
             Some(message) if message.expired(fx.now) => {

@@ -1,0 +1,99 @@
+//! How the engine gets well again: what is tried after trouble, and what a long rest gives back.
+
+use super::super::disk::{Disk, SUSPECT, TREE};
+use super::super::rows::Layer;
+use super::super::tree::{Check, Fault, Tree};
+use super::super::view::Health;
+use super::super::{aside, trouble};
+use super::Engine;
+use crate::contract;
+
+impl<D: Disk> Engine<D> {
+    /// Tries to be well again; to be called now and then while it is not.
+    pub(crate) fn mend(&mut self) {
+        let mended = match self.view.health() {
+            Health::Well => return,
+            Health::InRam(_) => self.start_again(),
+            Health::Tight(_) | Health::Broken(_) => self.mend_files(),
+        };
+        match mended {
+            Ok(()) => {
+                tracing::info!(path = self.disk.path(TREE), "store is written again");
+            }
+            Err(cause) => self.view.set_health(match self.view.health() {
+                Health::Well | Health::Tight(_) => Health::Tight(cause),
+                Health::Broken(_) => Health::Broken(cause),
+                Health::InRam(_) => Health::InRam(cause),
+            }),
+        }
+    }
+
+    fn mend_files(&mut self) -> Result<(), contract::Error> {
+        if self.view.tree().is_none() {
+            self.reopen(Check::Everything).map_err(|fault| self.told(&fault))?;
+        }
+        let reserve = self.reserve.restore(&self.disk);
+        reserve.map_err(|e| trouble::of_io(&self.disk.path(TREE), &e))?;
+        if self.journal.is_none() || !self.attempts.is_empty() || !self.view.fresh().is_empty() {
+            self.checkpoint_with(&Layer::default(), &[])?;
+        }
+        self.take_held()
+    }
+
+    /// Writes what was held, and is well.
+    pub(super) fn take_held(&mut self) -> Result<(), contract::Error> {
+        while !self.view.is_well_again() {
+            let held = self.view.held();
+            self.take(&held)?;
+        }
+        Ok(())
+    }
+
+    /// A long rest: gives the RAM of the fresh rows back.
+    pub(crate) fn rest(&mut self) {
+        if self.health() == Health::Well && self.view.fresh().bytes() > self.sizes.rest_bytes {
+            let _ = self.checkpoint_with(&Layer::default(), &[]); // told by its health
+        }
+    }
+
+    /// Somebody read what was not written: verifies every page.
+    pub(in crate::storage) fn verify(&mut self, what: &str) {
+        tracing::error!(path = self.disk.path(TREE), what, "store has a corrupt page");
+        let cause = contract::Error::new("storage.corrupt", format!("a corrupt page: {what}"));
+        self.notice = Some(cause.hint("the file was verified and found whole"));
+        drop(self.disk.open(SUSPECT)); // if the process ends meanwhile
+        if let Err(fault) = self.reopen(Check::Everything) {
+            let cause = self.told(&fault);
+            self.view.set_health(Health::Broken(cause));
+        }
+    }
+
+    /// Closes the tree and opens it again, from what is really on the disk.
+    pub(super) fn reopen(&mut self, check: Check) -> Result<(), Fault> {
+        self.view.release();
+        let opened = match aside::open(&self.disk, check) {
+            Err(fault @ Fault::Corrupt(_)) => self.rebuild(&fault),
+            opened => opened,
+        };
+        let fault = match opened {
+            Ok(tree) => {
+                self.view.settle(Some(tree));
+                if check == Check::Everything {
+                    let _ = self.disk.remove(SUSPECT); // mostly not there
+                }
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        self.view.settle(None);
+        Err(fault)
+    }
+
+    /// Another tree, of the rows that can be read in this one.
+    pub(super) fn rebuild(&mut self, fault: &Fault) -> Result<Tree, Fault> {
+        tracing::error!(path = self.disk.path(TREE), %fault, "store is corrupt and is set aside");
+        let (tree, name) = aside::rebuild(&self.disk)?;
+        self.notice = Some(trouble::set_aside(&self.disk.path(&name), fault));
+        Ok(tree)
+    }
+}
