@@ -6,7 +6,9 @@
 //!     - unix: /run/maestro/mqtt.sock
 //!     - tcp: 127.0.0.1:1883
 //!       max_role: app
+//!     - {tls: '0.0.0.0:8883', cert: server.pem, key: server.key, client_ca: ca.pem}
 //!   users: /etc/maestro/users
+//!   certificates: [{subject: GW-0001, role: operator}]
 //!   acl:
 //!     - {principal: user:bob, allow: read, filter: maestro/log/#}
 //!     - {role: app, deny: write, filter: sensors/#}
@@ -18,8 +20,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::acl::{Access, Effect, Rule, Who};
+use super::door::config::all_listeners;
+pub use super::door::config::{Address, CertificateRule, Listener, Shown, Tls, Web};
 use crate::config::{Decode, Reader, Size, Span};
-use crate::contract::Role;
 use crate::topic;
 
 /// The broker's section.
@@ -29,37 +32,12 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The password file; need not exist.
     pub users: Option<PathBuf>,
+    /// What a client's certificate makes of it; the first that fits holds.
+    pub certificates: Vec<CertificateRule>,
     /// Rules beyond the roles.
     pub acl: Vec<Rule>,
     /// What nobody may exceed.
     pub limits: Limits,
-}
-
-/// One place to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Where.
-    pub on: Address,
-    /// No session on this listener has a higher role, whoever it is.
-    pub max_role: Role,
-}
-
-/// Where a listener listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// A Unix stream socket.
-    Unix(PathBuf),
-    /// TCP.
-    Tcp(SocketAddr),
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Address::Unix(path) => write!(f, "{}", path.display()),
-            Address::Tcp(address) => write!(f, "{address}"),
-        }
-    }
 }
 
 /// What nobody may exceed, so that no client can stop the daemon or another client.
@@ -122,18 +100,6 @@ impl Default for Limits {
     }
 }
 
-impl Listener {
-    /// A Unix socket where everyone is who the kernel says.
-    pub fn unix(path: impl Into<PathBuf>) -> Listener {
-        Listener { on: Address::Unix(path.into()), max_role: Role::Admin }
-    }
-
-    /// TCP, where nobody is more than operator unless the file says so.
-    pub fn tcp(address: SocketAddr) -> Listener {
-        Listener { on: Address::Tcp(address), max_role: Role::Operator }
-    }
-}
-
 impl Config {
     /// What holds without a file: one Unix socket, MQTT's port on loopback.
     pub fn new(socket: PathBuf, users: Option<PathBuf>) -> Config {
@@ -141,6 +107,7 @@ impl Config {
         Config {
             listeners: vec![Listener::unix(socket), Listener::tcp(loopback)],
             users,
+            certificates: Vec::new(),
             acl: Vec::new(),
             limits: Limits::default(),
         }
@@ -156,77 +123,13 @@ impl Config {
         let config = Config {
             listeners: listeners.unwrap_or(default.listeners),
             users: fields.optional("users").or(default.users),
+            certificates: fields.or("certificates", default.certificates),
             acl: fields.or("acl", default.acl),
             limits: fields.or("limits", default.limits),
         };
         fields.end();
         Some(config)
     }
-}
-
-/// Every listener that can be opened; two cannot have one place.
-fn all_listeners(list: &Reader<'_>) -> Option<Vec<Listener>> {
-    let mut listeners: Vec<Listener> = Vec::new();
-    for item in list.items()? {
-        let Some(listener) = listener(&item) else { continue };
-        if listeners.iter().any(|known| known.on == listener.on) {
-            item.error("there is a listener at this place already");
-        } else {
-            listeners.push(listener);
-        }
-    }
-    Some(listeners)
-}
-
-/// The longest path of a socket (unix(7): `sun_path` with its end).
-const LONGEST_SOCKET: usize = 107;
-
-fn socket_path(from: &Reader<'_>) -> Option<PathBuf> {
-    let path = PathBuf::decode(from)?;
-    if !path.is_absolute() {
-        from.error("a whole path is expected here, beginning with /");
-        return None;
-    }
-    if path.as_os_str().len() > LONGEST_SOCKET {
-        from.error(format!("too long for a socket: at most {LONGEST_SOCKET} bytes"));
-        return None;
-    }
-    Some(path)
-}
-
-/// A listener that can be opened by this version; the others are told and left out.
-fn listener(from: &Reader<'_>) -> Option<Listener> {
-    let mut fields = from.fields()?;
-    let unix = fields.take("unix");
-    let tcp = fields.take("tcp");
-    let later = [fields.take("tls"), fields.take("ws"), fields.take("wss")];
-    let max_role = fields.optional("max_role");
-    let tls_only = ["cert", "key", "client_ca"].map(|key| fields.take(key));
-    let kinds = [&unix, &tcp].into_iter().chain(&later).flatten().count();
-    if kinds != 1 {
-        from.error_with_hint(
-            format!("a listener is exactly one of unix, tcp, tls, ws, wss; this one is {kinds}"),
-            "- tcp: 127.0.0.1:1883",
-        );
-    }
-    for reader in later.iter().flatten() {
-        reader.warning("not built yet; nothing listens there");
-    }
-    if later.iter().all(Option::is_none) {
-        for reader in tls_only.iter().flatten() {
-            reader.error("belongs to a listener of kind tls or wss");
-        }
-    }
-    fields.end();
-    if kinds != 1 {
-        return None;
-    }
-    let listener = match (unix, tcp) {
-        (Some(path), _) => Listener::unix(socket_path(&path)?),
-        (None, Some(address)) => Listener::tcp(SocketAddr::decode(&address)?),
-        (None, None) => return None,
-    };
-    Some(Listener { max_role: max_role.unwrap_or(listener.max_role), ..listener })
 }
 
 impl Decode for Rule {
@@ -326,45 +229,6 @@ mod tests {
         let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
         let problems = problems_of(&format!("broker:\n{indented}"));
         problems.iter().map(|p| format!("{:?} {} {}", p.severity, p.path, p.message)).collect()
-    }
-
-    #[test]
-    fn a_listener_is_one_place_of_a_known_kind() {
-        for (listener, says) in [
-            ("{unix: /run/a.sock, max_role: app}", None),
-            ("{tcp: '[::]:1883'}", None),
-            ("{}", Some("Error /broker/listeners/0 a listener is exactly one of")),
-            (
-                "{unix: /a, tcp: '127.0.0.1:1'}",
-                Some("Error /broker/listeners/0 a listener is exactly"),
-            ),
-            ("{unix: a.sock}", Some("Error /broker/listeners/0/unix a whole path")),
-            ("{tcp: 1883}", Some("Error /broker/listeners/0/tcp `1883` is not an address")),
-            ("{tcp: '127.0.0.1:1', cert: /x}", Some("Error /broker/listeners/0/cert belongs to")),
-            (
-                "{tcp: '127.0.0.1:1', max_role: boss}",
-                Some("Error /broker/listeners/0/max_role `boss`"),
-            ),
-            (
-                "{tls: '0.0.0.0:8883', cert: /x, key: /y}",
-                Some("Warning /broker/listeners/0/tls not built"),
-            ),
-            ("5", Some("Error /broker/listeners/0 a group of settings")),
-        ] {
-            let found = told(&format!("listeners: [{listener}]"));
-            match says {
-                None => assert_eq!(found, [""; 0], "{listener}"),
-                Some(says) => assert!(found.len() == 1 && found[0].starts_with(says), "{found:?}"),
-            }
-        }
-        let long = format!("listeners: [{{unix: /{}}}]", "x".repeat(107));
-        assert!(told(&long)[0].contains("too long for a socket"));
-    }
-
-    #[test]
-    fn two_listeners_cannot_have_one_place() {
-        let found = told("listeners: [{tcp: '127.0.0.1:1'}, {tcp: '127.0.0.1:1', max_role: app}]");
-        assert_eq!(found, ["Error /broker/listeners/1 there is a listener at this place already"]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! |---|---|---|---|
 //! | any | the right password | `user:<name>`, the role of the password file | `max_role` |
 //! | any | a wrong password | refused, whatever else it could be | |
+//! | TLS, secure WebSocket | a certificate of `client_ca` | `cert:<name>`, app or what `broker.certificates` says | `max_role` |
+//! | TLS, WebSocket, from this box, too | neither | refused: never a uid | |
 //! | Unix | uid 0 | `root`, admin | `max_role` |
 //! | Unix | the daemon's uid | `admin:<login>`, admin | `max_role` |
 //! | Unix | gid or groups have `maestro` | `operator:<login>`, operator | `max_role` |
@@ -36,8 +38,22 @@ pub enum Transport {
     Unix(Owner),
     /// TCP with both ends on loopback; `None` when the other end has no owner any more.
     Loopback(Option<Owner>),
-    /// TCP with an end elsewhere.
+    /// TCP with an end elsewhere; TLS and WebSocket wherever it comes from: what a page in a browser
+    /// or a proxy on this box says is not its user's word.
     Remote,
+    /// A certificate was shown, and verified.
+    Certificate(Bearer),
+}
+
+/// Whom a certificate names, and what the configuration makes of that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// As the certificate says it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Its `app/<name>`, one level of a topic.
+    pub app: String,
 }
 
 /// The account at the other end.
@@ -119,7 +135,9 @@ impl Refusal {
             Refusal::BadUserNameOrPassword => "user name and password do not match",
             Refusal::TooManyAttempts => "too many wrong passwords, try again in a minute",
             Refusal::NoOwner => "the connection was closed before its owner could be asked for",
-            Refusal::Anonymous => "a user name and a password are needed from there",
+            Refusal::Anonymous => {
+                "a user name and a password, or a certificate, are needed from there"
+            }
         }
     }
 }
@@ -131,7 +149,7 @@ impl Refusal {
 pub fn establish(facts: &Facts, rules: &Rules) -> Result<Principal, Refusal> {
     let uid = match &facts.transport {
         Transport::Unix(owner) | Transport::Loopback(Some(owner)) => Some(owner.uid),
-        Transport::Loopback(None) | Transport::Remote => None,
+        Transport::Loopback(None) | Transport::Remote | Transport::Certificate(_) => None,
     };
     match &facts.password {
         Password::Right { name, role } => {
@@ -150,7 +168,15 @@ pub fn establish(facts: &Facts, rules: &Rules) -> Result<Principal, Refusal> {
         Transport::Loopback(Some(owner)) => Ok(by_uid(owner, rules, Role::Operator)),
         Transport::Loopback(None) => Err(Refusal::NoOwner),
         Transport::Remote => Err(Refusal::Anonymous),
+        Transport::Certificate(bearer) => Ok(by_certificate(bearer, rules)),
     }
+}
+
+fn by_certificate(bearer: &Bearer, rules: &Rules) -> Principal {
+    let max_role = rules.max_role;
+    let role = bearer.role.min(max_role);
+    let (name, app) = (format!("cert:{}", bearer.name), Some(bearer.app.clone()));
+    Principal { name, role, max_role, app, uid: None, bridge: None }
 }
 
 fn by_uid(owner: &Owner, rules: &Rules, most: Role) -> Principal {
@@ -259,6 +285,25 @@ mod tests {
             let many = Facts { password: Password::TooMany, ..facts };
             assert_eq!(establish(&many, &rules(Role::Admin)), Err(Refusal::TooManyAttempts));
         }
+    }
+
+    #[test]
+    fn a_certificate_says_who_it_is_and_the_listener_what_that_is_worth() {
+        let bearer = |role| Bearer { name: "GW 1".into(), role, app: "GW%201".into() };
+        for (role, max_role, expected) in [
+            (Role::App, Role::Operator, Role::App),
+            (Role::Admin, Role::Operator, Role::Operator),
+            (Role::Operator, Role::Observer, Role::Observer),
+        ] {
+            let transport = Transport::Certificate(bearer(role));
+            let facts = Facts { transport, password: Password::None };
+            let who = establish(&facts, &rules(max_role)).unwrap();
+            assert_eq!((who.name.as_str(), who.role), ("cert:GW 1", expected));
+            assert_eq!((who.app.as_deref(), who.uid), (Some("GW%201"), None));
+        }
+        let transport = Transport::Certificate(bearer(Role::Admin));
+        let facts = Facts { transport, password: Password::Wrong };
+        assert_eq!(establish(&facts, &rules(Role::Admin)), Err(Refusal::BadUserNameOrPassword));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::{mpsc, oneshot};
 
 use super::core::Counters;
+use super::door::Arrived;
 use super::identity;
 use super::principal::Principal;
 use super::slots::Key;
@@ -43,6 +44,10 @@ pub(crate) enum Op {
     Released { ticket: Ticket, verdict: Result<(), contract::Error> },
     /// The storage writer committed, or could not.
     Stored { ticket: Ticket, result: Result<(), storage::Unsafe> },
+    /// Somebody came through the door.
+    Arrived(Box<Arrived>),
+    /// Certificates are to be read again.
+    Reload,
     /// A password was checked.
     Verified { connection: Key, password: identity::Password },
     /// The daemon goes down.
@@ -63,6 +68,7 @@ pub(crate) struct Intake {
     rung: AtomicBool,
     links: AtomicU64,
     dropped: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Intake {
@@ -74,6 +80,7 @@ impl Intake {
             rung: AtomicBool::new(false),
             links: AtomicU64::new(1),
             dropped: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         }))
     }
 
@@ -120,6 +127,16 @@ impl Intake {
     /// Posts that were dropped because the broker was too far behind.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection that ended at the door.
+    pub(crate) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that ended at the door.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// What the loop waits on.

@@ -1,7 +1,7 @@
 //! Where the broker listens, and who came.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -11,7 +11,6 @@ use super::config::{Address, Listener};
 use super::core::Origin;
 use super::identity::{Owner, Transport};
 use super::socket::Stream;
-use crate::contract::Role;
 use crate::linux::account::Accounts;
 use crate::linux::peer;
 
@@ -19,7 +18,7 @@ use crate::linux::peer;
 #[derive(Debug)]
 pub struct OpenListener {
     socket: Socket,
-    max_role: Role,
+    settings: Listener,
 }
 
 #[derive(Debug)]
@@ -71,7 +70,7 @@ impl OpenListener {
             Address::Tcp(address) => bind_tcp(*address).map(Socket::Tcp),
         };
         match socket {
-            Ok(socket) => Ok(OpenListener { socket, max_role: listener.max_role }),
+            Ok(socket) => Ok(OpenListener { socket, settings: listener.clone() }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 Err(ListenError::Taken { address })
             }
@@ -85,6 +84,16 @@ impl OpenListener {
             Socket::Unix(..) => None,
             Socket::Tcp(listener) => listener.local_addr().ok(),
         }
+    }
+
+    /// As configured.
+    pub(super) fn settings(&self) -> &Listener {
+        &self.settings
+    }
+
+    /// Whether those who come have to pass the door before they are the broker's.
+    pub(super) fn has_door(&self) -> bool {
+        self.settings.tls.is_some() || self.settings.web.is_some()
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -101,7 +110,7 @@ impl OpenListener {
         };
         match came {
             Ok(Some((stream, transport, address, listener))) => {
-                let max_role = self.max_role;
+                let max_role = self.settings.max_role;
                 Came::Connection(stream, Origin { transport, address, listener, max_role })
             }
             Ok(None) => Came::Nobody,
@@ -114,6 +123,20 @@ impl OpenListener {
     }
 }
 
+impl OpenListener {
+    /// Somebody on TCP of whom nothing is asked yet; `None` when it is gone already.
+    ///
+    /// # Errors
+    /// As accept(2).
+    pub(super) fn accept_stranger(&self) -> io::Result<Option<(TcpStream, IpAddr)>> {
+        let Socket::Tcp(listener) = &self.socket else { return Ok(None) };
+        let (stream, remote) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        let _ = stream.set_nodelay(true);
+        Ok(Some((stream, remote.ip())))
+    }
+}
+
 impl Drop for OpenListener {
     fn drop(&mut self) {
         if let Socket::Unix(_, path) = &self.socket {
@@ -122,7 +145,7 @@ impl Drop for OpenListener {
     }
 }
 
-type Accepted = Option<(Stream, Transport, Option<std::net::IpAddr>, &'static str)>;
+type Accepted = Option<(Stream, Transport, Option<IpAddr>, &'static str)>;
 
 fn accept_unix(listener: &UnixListener, accounts: &mut Accounts) -> io::Result<Accepted> {
     let (stream, _) = listener.accept()?;

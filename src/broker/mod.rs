@@ -12,6 +12,7 @@
 pub mod acl;
 pub mod config;
 mod core;
+pub mod door;
 mod flight;
 mod gate;
 pub mod identity;
@@ -29,9 +30,11 @@ mod slack;
 mod slots;
 mod socket;
 mod task;
+mod tls;
 mod tree;
 mod turn;
 pub mod users;
+pub mod websocket;
 pub mod wire;
 
 pub use self::core::Counters;

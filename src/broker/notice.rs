@@ -14,7 +14,7 @@ pub struct Presence {
     pub principal: String,
     /// What it may do.
     pub role: Role,
-    /// The listener it came by: `unix`, `tcp`.
+    /// The listener it came by: `unix`, `tcp`, `tls`, `ws`, `wss`.
     pub listener: String,
     /// The protocol level: 4 is MQTT 3.1.1, 5 is MQTT 5.0.
     pub protocol: u8,

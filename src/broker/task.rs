@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::door::Troubles;
 use super::notice::{DisconnectArgs, Disconnected, Metric};
 use super::turn::Handle;
 use crate::bus::Message;
@@ -22,13 +23,14 @@ pub fn spec(broker: Handle, trouble: Option<Error>) -> Spec {
 }
 
 async fn run(mut scope: Scope, broker: Handle, trouble: Option<Error>) -> Result<(), BoxError> {
-    match trouble {
-        None => scope.health.ok(),
-        Some(trouble) => scope.health.degraded(trouble),
-    }
+    let mut troubles = broker.troubles();
+    say(&scope, trouble.as_ref(), &troubles.borrow_and_update());
     let mut minutes = tokio::time::interval(MINUTE);
     loop {
         tokio::select! {
+            Ok(()) = troubles.changed() => {
+                say(&scope, trouble.as_ref(), &troubles.borrow_and_update());
+            }
             () = scope.stop.cancelled() => return Ok(()),
             _ = minutes.tick() => tell(&scope, &broker).await,
             call = scope.commands.recv() => match call {
@@ -36,6 +38,15 @@ async fn run(mut scope: Scope, broker: Handle, trouble: Option<Error>) -> Result
                 None => return Ok(()),
             },
         }
+    }
+}
+
+/// What could not be listened on, and what is wrong where it could.
+fn say(scope: &Scope, unheard: Option<&Error>, troubles: &Troubles) {
+    let mut all = unheard.into_iter().chain(troubles.values()).cloned();
+    match all.next() {
+        None => scope.health.ok(),
+        Some(first) => scope.health.degraded(all.fold(first, Error::because)),
     }
 }
 

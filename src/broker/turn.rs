@@ -13,9 +13,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::core::{Core, Counters, Effects, Setting};
+use super::door::{self, Arrived, Door, Troubles};
 use super::gate::{Back, Gate, Held};
 use super::identity::Password;
 use super::intake::{Intake, LinkId, Op, Ticket};
@@ -25,7 +26,7 @@ use super::message::Now;
 use super::principal::Principal;
 use super::slack::Slack;
 use super::slots::Key;
-use super::socket::Socket;
+use super::socket::{Room, Socket};
 use super::{acl, config, users};
 use crate::bus::{Delivery, Link};
 use crate::linux::account::Accounts;
@@ -59,6 +60,7 @@ pub struct Broker {
 #[derive(Clone, Debug)]
 pub struct Handle {
     intake: Arc<Intake>,
+    troubles: watch::Receiver<Troubles>,
 }
 
 impl Handle {
@@ -86,6 +88,16 @@ impl Handle {
         answer.await.unwrap_or(false)
     }
 
+    /// Reads certificates again, whether they seem changed or not.
+    pub fn reload(&self) {
+        self.intake.push(Op::Reload);
+    }
+
+    /// What is wrong with listeners that are open.
+    pub fn troubles(&self) -> watch::Receiver<Troubles> {
+        self.troubles.clone()
+    }
+
     /// Rehearses a panic of the core, for the test that the process ends with a message.
     #[doc(hidden)]
     pub fn panic(&self) {
@@ -102,6 +114,7 @@ impl Broker {
         let intake = Intake::new()?;
         let (gate_in, held) = mpsc::unbounded_channel();
         let mut turn = Turn::new(parts, intake.clone(), gate_in)?;
+        let troubles = turn.door.troubles();
         let thread = std::thread::Builder::new().name("broker".into()).spawn(move || {
             let run = std::panic::AssertUnwindSafe(|| turn.run());
             if std::panic::catch_unwind(run).is_err() {
@@ -112,7 +125,7 @@ impl Broker {
                 std::process::exit(70); // EX_SOFTWARE
             }
         })?;
-        Ok((Broker { handle: Handle { intake }, thread }, Gate { held }))
+        Ok((Broker { handle: Handle { intake, troubles }, thread }, Gate { held }))
     }
 
     /// For those who attach.
@@ -140,11 +153,11 @@ struct Turn {
     owners: HashMap<Key, mpsc::UnboundedSender<Delivery>>,
     store: Store,
     accounts: Accounts,
-    users: users::Verifier,
+    door: Door,
     /// Connections with more to do than a slice: one of them has another slice in each turn, behind all
     /// those with little to do.
     later: VecDeque<Key>,
-    buffer: Box<[u8]>,
+    room: Room,
     operations: VecDeque<Op>,
     slack: Slack,
     stopping: bool,
@@ -185,29 +198,34 @@ impl Turn {
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(intake.bell(), EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
-        for (index, listener) in parts.listeners.iter().enumerate() {
+        let (strangers, listeners): (Vec<_>, Vec<_>) =
+            parts.listeners.into_iter().partition(OpenListener::has_door);
+        for (index, listener) in listeners.iter().enumerate() {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENERS + index as u64);
             epoll.add(listener.as_fd(), event)?;
         }
-        let verdicts = intake.clone();
-        let users = users::Verifier::start(parts.config.users, move |connection, password| {
-            let connection = Key::from_bits(connection);
-            verdicts.push(Op::Verified { connection, password });
+        let door = Door::new(door::Parts {
+            listeners: strangers,
+            certificates: parts.config.certificates,
+            users: parts.config.users,
+            patience: limits.connect_timeout,
+            frame: limits.packet_size as u64,
+            intake: intake.clone(),
         })?;
         let mut turn = Turn {
             core,
             epoll,
             intake,
             gate,
-            listeners: parts.listeners,
+            listeners,
             listen_again: None,
             sockets: HashMap::new(),
             owners: HashMap::new(),
             store: parts.store,
             accounts,
-            users,
+            door,
             later: VecDeque::new(),
-            buffer: vec![0; 64 * 1024].into(),
+            room: Room::new(),
             operations: VecDeque::new(),
             slack: Slack::default(),
             stopping: false,
@@ -248,6 +266,7 @@ impl Turn {
     fn counters(&self) -> Counters {
         let mut counters = self.core.counters();
         counters.dropped += self.intake.dropped();
+        counters.refused += self.intake.refused();
         counters
     }
 
@@ -315,21 +334,20 @@ impl Turn {
         if !events.intersects(readable) {
             return;
         }
-        let read = match socket.read(&mut self.buffer) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => Ok(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
-            Err(error) => Err(error),
-        };
-        match read {
-            Ok(count) => {
-                self.slack.moved(count, fx.now.at);
+        match socket.read(&mut self.room) {
+            Ok(bytes) => {
+                self.slack.moved(bytes.len(), fx.now.at);
                 let core = &mut self.core;
-                socket.feed(&self.buffer[..count], |bytes| core.received(key, bytes, fx));
+                socket.feed(bytes, |bytes| core.received(key, bytes, fx));
+                if socket.owes() {
+                    fx.dirty.push(key);
+                }
                 self.line_up(key);
                 self.interest(key);
+                self.close_if_over(key, fx);
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.close(key, fx),
         }
     }
@@ -354,6 +372,22 @@ impl Turn {
             self.line_up(key);
         }
         self.interest(key);
+        self.close_if_over(key, fx);
+    }
+
+    /// Somebody came through the door.
+    fn arrived(&mut self, arrived: Arrived, fx: &mut Effects) {
+        let Arrived { stream, layers, origin, said } = arrived;
+        let socket = Socket::layered(stream, layers, said);
+        let Some(key) = self.core.accept(fx.now, origin) else {
+            return socket.close(&mut self.room);
+        };
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, key.to_bits());
+        if self.epoll.add(socket.as_fd(), event).is_err() {
+            return self.core.closed(key, fx);
+        }
+        self.sockets.insert(key, socket);
+        fx.dirty.push(key); // what it has said is looked at, and what TLS owes it is sent
     }
 
     fn operations(&mut self, fx: &mut Effects) {
@@ -370,6 +404,8 @@ impl Turn {
                     }
                     self.core.operation(Op::Detach { link }, fx);
                 }
+                Op::Arrived(arrived) => self.arrived(*arrived, fx),
+                Op::Reload => self.door.reload(),
                 Op::Stop => {
                     self.stopping = true;
                     self.core.operation(Op::Stop, fx);
@@ -433,7 +469,7 @@ impl Turn {
                     name: verify.username,
                     password: verify.password,
                 };
-                if self.users.ask(attempt).is_err() {
+                if self.door.ask(attempt).is_err() {
                     let password = Password::TooMany;
                     self.intake.push(Op::Verified { connection: verify.connection, password });
                 }
@@ -481,8 +517,9 @@ impl Turn {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         let Some(out) = self.core.outbox(key) else { return };
         let waiting = out.len();
-        match socket.write(out) {
-            Ok(()) => self.slack.moved(waiting - out.len(), fx.now.at),
+        match socket.write(out, &mut self.room) {
+            // The heads of frames make it longer.
+            Ok(()) => self.slack.moved(waiting.saturating_sub(out.len()), fx.now.at),
             Err(_) => return self.close(key, fx),
         }
         self.core.written(key, fx);
@@ -497,13 +534,25 @@ impl Turn {
             self.line_up(key);
         }
         self.interest(key);
+        self.close_if_over(key, fx);
+    }
+
+    /// Closes what the other side has ended below MQTT, once what it said before is done with.
+    fn close_if_over(&mut self, key: Key, fx: &mut Effects) {
+        let over = self.sockets.get(&key).is_some_and(|socket| {
+            let done = self.core.reading(key) || !socket.has_partial();
+            socket.ended() && !socket.later && done
+        });
+        if over {
+            self.close(key, fx);
+        }
     }
 
     /// Tells the kernel what this connection waits for, when that has changed.
     fn interest(&mut self, key: Key) {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         let mut interest = EpollFlags::empty();
-        if self.core.reading(key) {
+        if self.core.reading(key) && !socket.ended() {
             interest |= EpollFlags::EPOLLIN;
         }
         if socket.blocked {
@@ -519,9 +568,9 @@ impl Turn {
     fn close(&mut self, key: Key, fx: &mut Effects) {
         if let Some(mut socket) = self.sockets.remove(&key) {
             if let Some(out) = self.core.outbox(key) {
-                let _ = socket.write(out); // its last words, if it takes them at once
+                let _ = socket.write(out, &mut self.room); // its last words, if it takes them at once
             }
-            socket.close(&mut self.buffer);
+            socket.close(&mut self.room);
             self.core.closed(key, fx);
         }
     }

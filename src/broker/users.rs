@@ -1,12 +1,9 @@
-//! The password file, and the thread that checks passwords.
+//! The password file, and what checks passwords against it.
 //!
 //! One line per user: `name:role:pbkdf2-sha256:iterations:salt:hash`, salt and hash in hexadecimal.
 //! PBKDF2-HMAC-SHA256 (RFC 8018 §5.2) takes milliseconds by design, so the broker's thread never does
-//! it: it hands an [`Attempt`] to the [`Verifier`] and goes on.
+//! it: it hands an [`Attempt`] to the [door](super::door), where a [`Checker`] is, and goes on.
 //!
-//! ```text
-//!   broker -- ask(Attempt) --> bounded queue --> verifier thread -- told(token, Password) --> broker
-//! ```
 //! Ten wrong passwords from one source within a minute, and the source's next attempts are refused
 //! unseen until the minute is over. An unknown user costs the same time as a known one.
 
@@ -16,8 +13,6 @@ use std::io::{self, Write as _};
 use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ring::pbkdf2;
@@ -238,66 +233,37 @@ pub struct Attempt {
     pub password: Vec<u8>,
 }
 
-/// A handle on the thread that checks passwords. The thread ends when the last handle is dropped.
-#[derive(Clone)]
-pub struct Verifier {
-    attempts: SyncSender<Attempt>,
+/// Checks passwords against the file, which is read when it has changed; a missing file has no users.
+/// Each check takes milliseconds: it is for a thread that may take them.
+pub struct Checker {
+    users: Option<Users>,
+    failures: Failures,
+    /// An unknown user costs the time of a known one.
+    nobody: User,
 }
 
-/// Attempts that may wait: at 10 ms each a second's worth.
-const WAITING: usize = 100;
-
-impl Verifier {
-    /// Starts the thread. It reads `file` when it has changed; a missing file has no users. `told` runs
-    /// on the thread and must not wait.
-    ///
-    /// # Errors
-    /// When no thread can be started.
-    pub fn start(
-        file: Option<PathBuf>,
-        told: impl Fn(u64, Password) + Send + 'static,
-    ) -> io::Result<Verifier> {
-        let (attempts, waiting) = sync_channel(WAITING);
-        thread::Builder::new()
-            .name("passwords".into())
-            .stack_size(128 << 10)
-            .spawn(move || verify(&waiting, file.map(Users::new), &told))?;
-        Ok(Verifier { attempts })
+impl Checker {
+    /// Nothing is read yet.
+    pub fn new(file: Option<PathBuf>) -> Checker {
+        let nobody = User::new("", Role::Observer, b"", [0; SALT]);
+        Checker { users: file.map(Users::new), failures: Failures::default(), nobody }
     }
 
-    /// Has an attempt checked. `Err` gives it back when too many wait: refuse it as
-    /// [`Password::TooMany`].
-    ///
-    /// # Errors
-    /// When too many wait.
-    pub fn ask(&self, attempt: Attempt) -> Result<(), Attempt> {
-        self.attempts.try_send(attempt).map_err(|error| match error {
-            TrySendError::Full(attempt) | TrySendError::Disconnected(attempt) => attempt,
-        })
-    }
-}
-
-fn verify(waiting: &Receiver<Attempt>, mut users: Option<Users>, told: &impl Fn(u64, Password)) {
-    let mut failures = Failures::default();
-    let nobody = User::new("", Role::Observer, b"", [0; SALT]);
-    while let Ok(attempt) = waiting.recv() {
-        #[expect(clippy::disallowed_methods, reason = "this thread's own clock, for its limit")]
-        let now = Instant::now();
-        if failures.too_many(&attempt.source, now) {
-            told(attempt.token, Password::TooMany);
-            continue;
+    /// Whose password it is.
+    pub fn check(&mut self, attempt: Attempt, now: Instant) -> Password {
+        if self.failures.too_many(&attempt.source, now) {
+            return Password::TooMany;
         }
-        let users = users.as_mut().map(Users::current).unwrap_or_default();
+        let users = self.users.as_mut().map(Users::current).unwrap_or_default();
         let known = users.iter().find(|user| Some(&user.name) == attempt.name.as_ref());
-        let right = known.unwrap_or(&nobody).has(&attempt.password);
-        let verdict = match known {
+        let right = known.unwrap_or(&self.nobody).has(&attempt.password);
+        match known {
             Some(user) if right => Password::Right { name: user.name.clone(), role: user.role },
             Some(_) | None => {
-                failures.add(attempt.source, now);
+                self.failures.add(attempt.source, now);
                 Password::Wrong
             }
-        };
-        told(attempt.token, verdict);
+        }
     }
 }
 
@@ -377,7 +343,6 @@ mod tests {
     use super::*;
     use crate::service::testing::at;
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::mpsc;
 
     #[test]
     fn an_added_user_is_in_the_file_with_its_role_and_only_its_password() {
@@ -481,29 +446,24 @@ mod tests {
     }
 
     #[test]
-    fn the_verifier_answers_every_attempt_and_sees_a_changed_file() {
+    fn the_checker_sees_a_changed_file_and_counts_what_was_wrong() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("users");
-        let (tell, told) = mpsc::channel();
-        let verifier = Verifier::start(Some(path.clone()), move |token, verdict| {
-            tell.send((token, verdict)).unwrap();
-        })
-        .unwrap();
-        let ask = |token, name: Option<&str>, password: &[u8]| {
-            let name = name.map(str::to_owned);
+        let mut checker = Checker::new(Some(path.clone()));
+        let mut check = |name: Option<&str>, password: &[u8]| {
             let (source, password) = ("uid 1".to_owned(), password.to_vec());
-            assert!(verifier.ask(Attempt { token, source, name, password }).is_ok());
-            told.recv().unwrap()
+            let attempt = Attempt { token: 1, source, name: name.map(str::to_owned), password };
+            checker.check(attempt, at(0))
         };
-        assert_eq!(ask(1, Some("bob"), b"secret"), (1, Password::Wrong));
+        assert_eq!(check(Some("bob"), b"secret"), Password::Wrong);
         add_user(&path, "bob", b"secret", Role::Operator).unwrap();
         let right = Password::Right { name: "bob".into(), role: Role::Operator };
-        assert_eq!(ask(2, Some("bob"), b"secret"), (2, right));
-        assert_eq!(ask(3, None, b"secret"), (3, Password::Wrong));
-        assert_eq!(ask(4, Some(""), b""), (4, Password::Wrong));
-        for token in 5..12 {
-            assert_eq!(ask(token, Some("bob"), b"guess"), (token, Password::Wrong));
+        assert_eq!(check(Some("bob"), b"secret"), right);
+        assert_eq!(check(None, b"secret"), Password::Wrong);
+        assert_eq!(check(Some(""), b""), Password::Wrong);
+        for _ in 0..7 {
+            assert_eq!(check(Some("bob"), b"guess"), Password::Wrong);
         }
-        assert_eq!(ask(12, Some("bob"), b"secret"), (12, Password::TooMany));
+        assert_eq!(check(Some("bob"), b"secret"), Password::TooMany);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::broker::OpenListener;
-use crate::broker::config::Address;
+use crate::broker::config::{Address, Listener};
 use crate::config::Config;
 use crate::config::paths::Surroundings;
 use crate::contract::Error;
@@ -38,7 +38,7 @@ pub(super) fn open(config: &Config, around: &Surroundings) -> Listening {
         }
         match OpenListener::bind(listener) {
             Ok(bound) => {
-                greeting.note(&listener.on, &bound);
+                greeting.note(listener, &bound);
                 open.push(bound);
             }
             Err(error) => {
@@ -71,8 +71,12 @@ fn claim(path: &Path, config: &Config, around: &Surroundings) -> Result<(), Erro
 }
 
 impl Greeting {
-    fn note(&mut self, on: &Address, bound: &OpenListener) {
-        match (on, bound.local_address()) {
+    fn note(&mut self, listener: &Listener, bound: &OpenListener) {
+        match (&listener.on, bound.local_address()) {
+            // Whoever comes there needs a certificate or a password: no line to copy.
+            (Address::Tcp(_), Some(address)) if listener.kind() != "tcp" => {
+                self.sockets.push(format!("{address} ({})", listener.kind()));
+            }
             (Address::Tcp(_), Some(address)) => {
                 self.sockets.push(address.to_string());
                 let (ip, port) = (address.ip(), address.port());

@@ -153,7 +153,7 @@ impl Daemon {
         rehearse(self.options.rehearse_panic.as_deref(), &broker.handle(), &self.store);
         listening.greeting.print(&self.loaded.config.root);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        told.end().await;
+        told.end(&broker.handle()).await;
         tracing::info!("going down");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         stop.cancel();
@@ -311,14 +311,15 @@ impl Told {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT.
-    async fn end(mut self) {
+    /// Waits for SIGTERM or SIGINT; SIGHUP has certificates read again.
+    async fn end(mut self, broker: &Handle) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
-                    tracing::warn!("reloading is not built yet; restart to load the files");
+                    broker.reload();
+                    tracing::warn!("certificates are read again; the rest needs a restart");
                 }
             }
         }

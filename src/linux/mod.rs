@@ -18,4 +18,5 @@ pub mod reboot;
 pub mod stat;
 pub mod tcp;
 pub mod thermal;
+pub mod thread;
 pub mod usage;

@@ -14,6 +14,7 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+mod door;
 mod harness;
 mod paho;
 mod security;

@@ -40,7 +40,7 @@ pub(crate) struct Origin {
     pub(crate) transport: Transport,
     /// Of a TCP connection.
     pub(crate) address: Option<IpAddr>,
-    /// `unix`, `tcp`.
+    /// `unix`, `tcp`, `tls`, `ws`, `wss`.
     pub(crate) listener: &'static str,
     pub(crate) max_role: Role,
 }
@@ -56,7 +56,9 @@ impl Origin {
     pub(crate) fn crowd(&self) -> Crowd {
         match &self.transport {
             Transport::Unix(owner) | Transport::Loopback(Some(owner)) => Crowd::Uid(owner.uid),
-            Transport::Loopback(None) | Transport::Remote => Crowd::Address(self.address),
+            Transport::Loopback(None) | Transport::Remote | Transport::Certificate(_) => {
+                Crowd::Address(self.address)
+            }
         }
     }
 }
@@ -67,10 +69,13 @@ impl std::fmt::Display for Origin {
             (Transport::Unix(owner) | Transport::Loopback(Some(owner)), _) => {
                 write!(f, "{}:{}", self.listener, owner.login)
             }
-            (Transport::Loopback(None) | Transport::Remote, Some(address)) => {
-                write!(f, "{}:{address}", self.listener)
-            }
-            (Transport::Loopback(None) | Transport::Remote, None) => f.write_str(self.listener),
+            (
+                Transport::Loopback(None) | Transport::Remote | Transport::Certificate(_),
+                address,
+            ) => match address {
+                Some(address) => write!(f, "{}:{address}", self.listener),
+                None => f.write_str(self.listener),
+            },
         }
     }
 }

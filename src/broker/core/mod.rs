@@ -354,7 +354,7 @@ impl Core {
             Op::Stored { ticket, result } => self.stored(ticket, &result, fx),
             Op::Verified { connection, password } => self.verified(connection, password, fx),
             Op::Stop => self.stop(fx),
-            Op::Count { .. } | Op::Disconnect { .. } | Op::Panic => {} // the loop's
+            Op::Arrived(_) | Op::Reload | Op::Count { .. } | Op::Disconnect { .. } | Op::Panic => {} // the loop's
         }
     }
 

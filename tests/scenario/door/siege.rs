@@ -1,0 +1,217 @@
+//! Those who only want to be in the way, and a healthy client meanwhile.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::{BOB, House, tls_peer};
+use crate::support::{
+    clock::{PATIENCE, now, until},
+    peers,
+};
+
+fn client(house: &House) -> ClientConnection {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(house.authority.ca()).expect("ca.pem");
+    roots.add(ca).expect("an authority");
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    ClientConnection::new(Arc::new(config), name).expect("a client")
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the listener");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a read time-out");
+    stream.set_nodelay(true).expect("no delay");
+    stream
+}
+
+fn hello(house: &House) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    client(house).write_tls(&mut bytes).expect("a ClientHello");
+    bytes
+}
+
+/// CONNECT by MQTT 3.1.1 as bob, and what is answered.
+fn is_let_in(stream: &mut (impl Read + Write)) -> bool {
+    let packet = b"\x10\x1f\x00\x04MQTT\x04\xC2\x00\x00\x00\x03low\x00\x03bob\x00\x06secret";
+    let mut packet = packet.to_vec();
+    packet[1] = u8::try_from(packet.len() - 2).expect("short");
+    let mut answer = [0; 4];
+    stream.write_all(&packet).is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && (answer[0], answer[3]) == (0x20, 0)
+}
+
+#[test]
+fn a_handshake_in_steps_of_one_byte_is_a_handshake() {
+    let house = House::with("", "");
+    let mut connection = client(&house);
+    let mut stream = connect(house.tls);
+    while connection.is_handshaking() {
+        if connection.wants_write() {
+            let mut bytes = Vec::new();
+            connection.write_tls(&mut bytes).expect("our own records");
+            for byte in bytes {
+                stream.write_all(&[byte]).expect("sent");
+            }
+            continue;
+        }
+        let read = connection.read_tls(&mut stream).expect("records");
+        assert!(read > 0, "closed in the handshake");
+        connection.process_new_packets().expect("TLS");
+    }
+    assert!(is_let_in(&mut StreamOwned::new(connection, stream)));
+}
+
+#[test]
+fn two_hundred_half_open_handshakes_keep_nobody_out() {
+    let house = House::with("", "");
+    let hello = hello(&house);
+    let mut crowd = Vec::new();
+    for n in 0..200 {
+        let port = [house.tls, house.ws, house.wss][n % 3];
+        let mut stream = connect(port);
+        let said = [0, 1, hello.len() / 2, hello.len() - 1][n % 4];
+        let _ = stream.write_all(&hello[..said]); // ws hangs up on what is no request
+        crowd.push(stream);
+    }
+    for n in 0..20 {
+        let begun = now();
+        let mut stream = StreamOwned::new(client(&house), connect(house.tls));
+        assert!(is_let_in(&mut stream), "{n}");
+        assert!(now() - begun < Duration::from_secs(2), "{n}: {:?}", now() - begun);
+        crowd.push(connect(house.wss));
+    }
+    assert!(house.publishes("me", &BOB).contains("received CONNACK (0)"));
+}
+
+#[test]
+fn who_says_nothing_is_let_go_in_time() {
+    let house = House::with("", "limits: {connect_timeout: 1s}\n");
+    for port in [house.tls, house.ws, house.wss] {
+        let begun = now();
+        let mut byte = [0];
+        assert_eq!(connect(port).read(&mut byte).unwrap_or(0), 0, "it is closed");
+        let waited = now() - begun;
+        assert!((900..5000).contains(&waited.as_millis()), "{waited:?}");
+    }
+    let mut stream = StreamOwned::new(client(&house), connect(house.tls));
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).expect("a handshake");
+    }
+    let begun = now();
+    let _ = stream.read(&mut [0]);
+    assert!(now() - begun < Duration::from_secs(5), "nor after the handshake");
+}
+
+#[test]
+fn mqtt_where_tls_is_and_tls_where_mqtt_is_end_at_once() {
+    let house = House::with("", "");
+    for (port, cafile) in [(house.tls, false), (house.ws, false), (house.daemon.port(), true)] {
+        let mut command = match cafile {
+            true => tls_peer("mosquitto_pub", port, &house.authority.ca()),
+            false => peers::peer("mosquitto_pub"),
+        };
+        if !cafile {
+            command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
+        }
+        command.args(["-t", "a", "-m", "x"]).args(BOB);
+        assert!(!peers::output(command, PATIENCE).status.success(), "{port} {cafile}");
+    }
+    assert!(house.publishes("me", &BOB).contains("received CONNACK (0)"));
+}
+
+/// Bytes that depend on a seed only.
+fn noise(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+#[test]
+fn records_that_were_tampered_with_cost_their_own_connection_only() {
+    let house = House::with("", "");
+    let mut healthy = StreamOwned::new(client(&house), connect(house.tls));
+    assert!(is_let_in(&mut healthy));
+    let mut seed = 0x5eed_u64;
+    for round in 0..crate::support::long::count(150, 5000) {
+        let mut stream = connect(house.tls);
+        let mut connection = client(&house);
+        let in_handshake = round % 2 == 0;
+        if !in_handshake {
+            while connection.is_handshaking() {
+                connection.complete_io(&mut stream).expect("a handshake");
+            }
+            connection.writer().write_all(&[0; 300]).expect("buffered");
+        }
+        let mut bytes = Vec::new();
+        while connection.wants_write() {
+            connection.write_tls(&mut bytes).expect("records");
+        }
+        for _ in 0..=noise(&mut seed) % 4 {
+            let at = usize::try_from(noise(&mut seed)).unwrap_or(0) % bytes.len();
+            bytes[at] ^= u8::try_from(noise(&mut seed) % 255).unwrap_or(0) + 1;
+        }
+        let _ = stream.write_all(&bytes);
+        if round % 8 == 0 {
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest);
+        }
+    }
+    healthy.write_all(b"\xC0\x00").expect("PINGREQ");
+    let mut answer = [0; 2];
+    healthy.read_exact(&mut answer).expect("an answer");
+    assert_eq!(answer, [0xD0, 0]);
+    let log = house.daemon.stderr();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[test]
+fn a_reader_that_stops_over_tls_is_bounded_and_goes_on_when_it_reads() {
+    let house = House::with("", "");
+    let mut stream = StreamOwned::new(client(&house), connect(house.tls));
+    assert!(is_let_in(&mut stream));
+    stream.write_all(b"\x82\x09\x00\x01\x00\x04slow\x01").expect("SUBSCRIBE");
+    let mut suback = [0; 5];
+    stream.read_exact(&mut suback).expect("SUBACK");
+    let mut writer = house.daemon.client("writer");
+    let payload = vec![7; 100_000];
+    for _ in 0..60 {
+        writer.publish("slow", &payload); // 6 MB: beyond the socket and the outbox
+    }
+    let mut seen = 0;
+    until("all sixty", PATIENCE, || {
+        seen += messages(&mut stream, payload.len());
+        (seen >= 60).then_some(())
+    });
+}
+
+/// Reads and acknowledges one PUBLISH of QoS 1.
+fn messages(stream: &mut StreamOwned<ClientConnection, TcpStream>, payload: usize) -> usize {
+    // fixed header of a packet of that size: four bytes; topic 2 + 4, identifier 2
+    let mut packet = vec![0; 4 + 6 + 2 + payload];
+    stream.read_exact(&mut packet).expect("a PUBLISH");
+    assert_eq!((packet[0] & 0xF0, &packet[6..10]), (0x30, &b"slow"[..]));
+    let ack = [0x40, 2, packet[10], packet[11]];
+    stream.write_all(&ack).expect("PUBACK");
+    1
+}
+
+#[test]
+fn the_end_of_a_connection_is_said_in_tls() {
+    let house = House::with("", "");
+    let mut stream = StreamOwned::new(client(&house), connect(house.tls));
+    assert!(is_let_in(&mut stream));
+    stream.write_all(b"\xE0\x00").expect("DISCONNECT");
+    // without close_notify rustls calls it an error
+    assert_eq!(stream.read(&mut [0]).expect("an end in order"), 0);
+}
