@@ -19,6 +19,7 @@ impl Core {
         };
         let identifier = subscribe.properties.subscription_identifiers().next().unwrap_or(0);
         let (mut codes, mut undo, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
+        let mut why = None;
         for one in subscribe.subscriptions.iter() {
             let options = Options {
                 qos: one.options.qos,
@@ -34,14 +35,19 @@ impl Core {
                     undo.push(Undo { filter: one.filter.into(), before });
                     one.options.qos as u8
                 }
-                Err(denied) => self.filter_denied(session, one.filter, &denied, fx),
+                Err(denied) => {
+                    let code = self.filter_denied(session, one.filter, &denied, fx);
+                    why.get_or_insert(denied.message); // the first one's
+                    code
+                }
             };
             // 3.1.1 knows one refusal only (§3.9.3).
             codes.push(if version == Version::V311 && code > 2 { 0x80 } else { code });
         }
         let ticket = self.store_filters(session, fx);
         let filters = Filters { packet_id: subscribe.packet_id, codes, undo };
-        self.owe(key, Owed::success(Answer::SubAck(Box::new(filters)), ticket), fx);
+        let owed = Owed::success(Answer::SubAck(Box::new(filters)), ticket);
+        self.owe(key, Owed { text: why.unwrap_or_default(), ..owed }, fx);
         for (filter, subscriber) in fresh {
             self.replay(subscriber, filter, fx);
         }

@@ -40,6 +40,51 @@ impl World {
         (key, seen.remove(0))
     }
 
+    /// Subscribes and leaves the answer to be read.
+    pub(super) fn subscribe_raw(&mut self, key: Key, filter: &str) {
+        let mut subscriptions = SubscriptionBuffer::default();
+        subscriptions.push(filter, wire::Options::at(Qos::AtMostOnce)).expect("a filter");
+        let subscriptions = subscriptions.as_subscriptions();
+        self.send(
+            key,
+            &Packet::Subscribe(Subscribe { packet_id: id(9), properties: NONE, subscriptions }),
+        );
+    }
+
+    /// Unsubscribes; the codes of the UNSUBACK.
+    pub(super) fn unsubscribe(&mut self, key: Key, filters: &[&str]) -> Vec<u8> {
+        let mut buffer = wire::FilterBuffer::default();
+        filters.iter().for_each(|filter| buffer.push(filter).expect("a filter"));
+        let packet = wire::Unsubscribe {
+            packet_id: id(0x2345),
+            properties: NONE,
+            filters: buffer.as_filters(),
+        };
+        self.send(key, &Packet::Unsubscribe(packet));
+        self.settle();
+        let mut codes = self.each(key, |packet| {
+            let Packet::UnsubAck(ack) = packet else { panic!("{packet:?}") };
+            assert_eq!(ack.packet_id, id(0x2345));
+            ack.codes.to_vec()
+        });
+        assert_eq!(codes.len(), 1);
+        codes.remove(0)
+    }
+
+    /// A client `reader` whose session stays, with this subscription; its SUBACK is taken away.
+    pub(super) fn lasting_reader(&mut self, filter: &str, qos: Qos) -> Key {
+        let (reader, _) = self.lasting(1, "reader");
+        self.subscribe(reader, filter, qos);
+        self.settle();
+        self.got(reader);
+        reader
+    }
+
+    /// A disk that takes everything at once.
+    pub(super) fn settle(&mut self) {
+        self.store(&Store::in_memory(), &Ok(()));
+    }
+
     /// Whether the broker closed this connection, or is about to.
     pub(super) fn closing(&self, key: Key) -> bool {
         self.fx.close.contains(&key)

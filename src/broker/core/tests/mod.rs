@@ -5,11 +5,17 @@ mod bytes;
 mod commit;
 mod connack;
 mod connect;
+mod end;
+mod filters;
 mod flow;
+mod forward;
+mod handshake;
 mod once;
 mod publish;
+mod qos;
 mod refuse;
 mod resume;
+mod retain;
 mod subscribe;
 mod will;
 
