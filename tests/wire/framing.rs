@@ -131,6 +131,31 @@ fn comments_are_left_out_of_a_packet_that_would_be_too_large() {
 }
 
 #[test]
+fn comments_are_left_out_of_every_kind_of_packet_that_has_them() {
+    for (bytes, short) in [
+        ("20 00 00 [1F <why> 21 0010 26 <a> <b>]", "20 00 00 [21 0010]"),
+        ("40 0001 87 [1F <why>]", "40 0001 87 []"),
+        ("40 0001 87 [26 <a> <b>]", "40 0001 87 []"),
+        ("50 0001 97 [1F <why> 26 <a> <b>]", "50 0001 97 []"),
+        ("62 0001 92 [1F <why> 26 <a> <b>]", "62 0001 92 []"),
+        ("70 0001 92 [1F <why> 26 <a> <b>]", "70 0001 92 []"),
+        ("90 0001 [1F <why> 26 <a> <b>] 00 87", "90 0001 [] 00 87"),
+        ("B0 0001 [1F <why> 26 <a> <b>] 00 11", "B0 0001 [] 00 11"),
+        ("E0 8B [1F <why> 26 <a> <b>]", "E0 8B []"),
+        ("F0 18 [15 <m> 1F <why> 26 <a> <b>]", "F0 18 [15 <m>]"),
+    ] {
+        let whole = packet(bytes);
+        let read = read(Version::V5, &whole).unwrap();
+        let mut out = Vec::new();
+        encode_within(Version::V5, &read, whole.len(), &mut out).unwrap();
+        assert_eq!(out, whole, "{bytes}");
+        out.clear();
+        encode_within(Version::V5, &read, whole.len() - 1, &mut out).unwrap();
+        assert_eq!(out, packet(short), "{bytes}");
+    }
+}
+
+#[test]
 fn a_publish_is_sent_whole_or_not_at_all() {
     let bytes = packet("30 <t> [26 <a> <b>] 'p'");
     let publish = read(Version::V5, &bytes).unwrap();

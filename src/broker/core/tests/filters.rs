@@ -242,3 +242,32 @@ fn a_message_that_a_member_of_a_group_refuses_goes_to_nobody_else() {
         }
     }
 }
+
+#[test]
+fn a_qos_2_message_that_a_member_of_a_group_has_begun_is_his_to_the_end() {
+    for comes_back in [true, false] {
+        let mut world = World::new();
+        let member = world.lasting_reader("$share/g/t", Qos::ExactlyOnce);
+        let writer = world.client(3, "writer");
+        world.publish(writer, "t", "x", Qos::ExactlyOnce);
+        world.settle();
+        let got = world.got(member);
+        let [Got::Publish { id: number, .. }] = got[..] else { panic!("{got:?}") };
+        let other = world.client(2, "other");
+        world.subscribe(other, "$share/g/t", Qos::ExactlyOnce);
+        world.got(other);
+        world.core.closed(member, &mut world.fx);
+        assert_eq!(world.got(other), [], "not another's while he is away");
+        if comes_back {
+            let (member, _) = world.lasting(1, "reader");
+            let got = world.got(member);
+            assert!(
+                matches!(got[1], Got::Publish { id, dup: true, .. } if id == number),
+                "{got:?}"
+            );
+        } else {
+            world.pass(3600);
+        }
+        assert_eq!(world.got(other), [], "nor afterwards");
+    }
+}

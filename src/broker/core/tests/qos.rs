@@ -231,3 +231,22 @@ fn acknowledgements_go_out_in_the_order_of_what_they_acknowledge() {
     let acks = [Got::PubAck(1, ok), Got::PubAck(2, ok), Got::PubRec(3, ok), Got::PubRec(4, ok)];
     assert_eq!(world.got(writer), acks);
 }
+
+#[test]
+fn pubrels_go_out_in_the_order_of_their_pubrecs() {
+    let mut world = World::new();
+    let reader = world.lasting_reader("q", Qos::ExactlyOnce);
+    let writer = world.client(2, "writer");
+    for _ in 0..3 {
+        world.publish(writer, "q", "x", Qos::ExactlyOnce);
+        world.settle();
+        world.send(writer, &Packet::PubRel(Ack::success(id(7))));
+    }
+    let numbers = sent(&mut world, reader);
+    let [(one, _), (two, _), (three, _)] = numbers[..] else { panic!("{numbers:?}") };
+    for number in [two, three, one] {
+        world.send(reader, &Packet::PubRec(Ack::success(id(number))));
+    }
+    world.settle();
+    assert_eq!(world.got(reader), [two, three, one].map(Got::PubRel));
+}
