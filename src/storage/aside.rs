@@ -96,6 +96,13 @@ fn replace(disk: &impl Disk) -> io::Result<String> {
     Ok(name)
 }
 
+/// Gives a file that cannot be read another name.
+pub(super) fn rename(disk: &impl Disk, of: &str) -> io::Result<String> {
+    let name = next_name(disk, of)?;
+    disk.rename(of, &name)?;
+    Ok(name)
+}
+
 /// Keeps a copy of bytes that belonged to a file.
 pub(super) fn copy(disk: &impl Disk, of: &str, bytes: &[u8]) -> io::Result<String> {
     let name = next_name(disk, of)?;

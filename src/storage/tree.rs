@@ -51,6 +51,10 @@ impl Fault {
         let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
         matches!(self, Fault::Io(e) if full.contains(&e.kind()))
     }
+    /// The disk itself failed.
+    pub(super) fn is_eio(&self) -> bool {
+        matches!(self, Fault::Io(e) if e.raw_os_error() == Some(nix::libc::EIO))
+    }
 }
 
 /// A row that differs from what is there.

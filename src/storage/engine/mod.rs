@@ -27,6 +27,8 @@
 mod mend;
 mod open;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,16 @@ use super::super::{OpenError, aside, trouble};
 use super::Engine;
 use crate::contract;
 
+/// The journal is read in such pieces.
+const READ_AT_ONCE: usize = 64 * 1024;
+
+/// How far a file can be read.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Reached,
+    Unreadable,
+}
+
 impl<D: Disk> Engine<D> {
     pub(super) fn start(&mut self) -> Result<(), OpenError> {
         match self.open_files() {
@@ -46,13 +56,14 @@ impl<D: Disk> Engine<D> {
     fn open_files(&mut self) -> Result<(), Fault> {
         aside::finish(&self.disk).map_err(Fault::Io)?;
         let generation = self.open_tree()?;
-        let bytes = self.journal_bytes();
-        let replay = Replay::of(bytes.as_deref().unwrap_or_default(), generation, &self.view);
+        let (bytes, end) = self.journal_bytes();
+        let replay = Replay::of(&bytes, generation, &self.view);
         self.generation = generation.unwrap_or(replay.generation());
-        let torn = self.look_at(bytes.as_deref(), &replay);
+        let damaged = self.look_at(&bytes, end, &replay);
+        drop(bytes);
         let opened = self.open_journal(&replay);
         self.view.replayed(replay.rows);
-        if torn || generation.is_none() {
+        if damaged || generation.is_none() {
             // the journal is not to be written on, or the tree does not know it
             self.journal = None;
             self.checkpoint(&Layer::default(), &[])?;
@@ -69,16 +80,18 @@ impl<D: Disk> Engine<D> {
         let suspected = self.disk.names(SUSPECT).is_ok_and(|names| !names.is_empty());
         let check = if suspected { Check::Everything } else { Check::AfterCrash };
         let before = self.notice.take();
-        let generation = self.reopen(check).and_then(|()| self.told_generation());
+        let mut generation = self.reopen(check).and_then(|()| self.told_generation());
+        if generation.as_ref().is_err_and(Fault::is_eio) {
+            // a cable, a controller that was reset: the second look is at every page
+            generation = self.reopen(Check::Everything).and_then(|()| self.told_generation());
+        }
         match generation {
             Ok(generation) if self.notice.is_none() => {
                 self.notice = before;
                 return Ok(generation);
             }
             Ok(_) => {}
-            Err(Fault::Io(e)) if e.raw_os_error() != Some(nix::libc::EIO) => {
-                return Err(Fault::Io(e));
-            }
+            Err(fault @ Fault::Io(_)) if !fault.is_eio() => return Err(fault),
             Err(fault) => {
                 self.view.release();
                 let tree = self.rebuild(&fault);
@@ -96,40 +109,47 @@ impl<D: Disk> Engine<D> {
         self.view.tree().map_or(Ok(None), |tree| tree.generation())
     }
 
-    /// The journal's bytes; `None`: it cannot be read.
-    fn journal_bytes(&self) -> Option<Vec<u8>> {
+    /// The journal's bytes, as far as they can be read; whether that is to its end.
+    fn journal_bytes(&self) -> (Vec<u8>, End) {
         let file = match self.disk.open_to_read(JOURNAL) {
             Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Some(Vec::new()),
-            Err(_) => return None,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return (Vec::new(), End::Reached),
+            Err(_) => return (Vec::new(), End::Unreadable),
         };
-        let len = file.len().ok()?.min(2 * self.sizes.journal.hard_bytes);
-        let mut bytes = vec![0; usize::try_from(len).ok()?];
-        file.read(0, &mut bytes).ok()?;
-        Some(bytes)
+        let Ok(len) = file.len() else { return (Vec::new(), End::Unreadable) };
+        let len = len.min(2 * self.sizes.journal.hard_bytes);
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        let mut at = 0;
+        for piece in bytes.chunks_mut(READ_AT_ONCE) {
+            let read = file.read(at, piece);
+            // once more: a cable, a controller that was reset
+            if read.or_else(|_| file.read(at, piece)).is_err() {
+                bytes.truncate(usize::try_from(at).unwrap_or(0));
+                return (bytes, End::Unreadable);
+            }
+            at += piece.len() as u64;
+        }
+        (bytes, End::Reached)
     }
 
-    /// Whether the journal is damaged; says so, and sets the rest aside.
-    fn look_at(&mut self, bytes: Option<&[u8]>, replay: &Replay) -> bool {
+    /// Whether the journal is damaged; says so, and sets it, or a copy of the rest, aside.
+    fn look_at(&mut self, bytes: &[u8], end: End, replay: &Replay) -> bool {
         let path = self.disk.path(JOURNAL);
-        let cause = match (bytes, replay.damaged) {
-            (None, _) => trouble::journal_lost(&path, "it cannot be read"),
-            (Some(bytes), Some(at)) => {
-                match aside::copy(&self.disk, JOURNAL, &bytes[at.min(bytes.len())..]) {
-                    Ok(name) => {
-                        let kept = format!("the rest is kept as {}", self.disk.path(&name));
-                        trouble::journal_lost(&path, &kept)
-                    }
-                    Err(e) => trouble::journal_lost(&path, &format!("the rest is not kept: {e}")),
-                }
+        let kept = match (end, replay.damaged) {
+            (End::Unreadable, _) => aside::rename(&self.disk, JOURNAL),
+            (End::Reached, Some(at)) => {
+                aside::copy(&self.disk, JOURNAL, bytes.get(at..).unwrap_or_default())
             }
-            (Some(_), None) if replay.tree_is_behind => {
-                trouble::journal_lost(&self.disk.path(TREE), "it has lost its last commit")
-            }
-            (Some(_), None) => return false,
+            (End::Reached, None) if replay.tree_is_behind => Ok(TREE.to_owned()),
+            (End::Reached, None) => return false,
         };
-        tracing::error!(path, cause = cause.message, "journal is damaged");
-        self.notice = Some(cause);
+        let kept = match kept {
+            Ok(name) if name == TREE => "the database has lost its last commit".to_owned(),
+            Ok(name) => format!("what cannot be read is kept as {}", self.disk.path(&name)),
+            Err(e) => format!("what cannot be read is not kept: {e}"),
+        };
+        tracing::error!(path, kept, "journal is damaged");
+        self.notice = Some(trouble::journal_lost(&path, &kept));
         true
     }
 
@@ -151,7 +171,7 @@ impl<D: Disk> Engine<D> {
         let overlay = file.and_then(|file| Overlay::over(file).ok());
         let tree = overlay.and_then(|overlay| Tree::open(overlay, Check::AfterCrash).ok());
         let generation = tree.as_ref().and_then(|tree| tree.generation().ok().flatten());
-        let bytes = self.journal_bytes().unwrap_or_default();
+        let (bytes, _) = self.journal_bytes();
         self.view.replayed(Replay::of(&bytes, generation, &self.view).rows);
         self.view.settle(tree);
     }
