@@ -44,8 +44,8 @@ impl Flying {
 pub(crate) enum Acknowledged {
     /// The message is done with.
     Done(u64, Option<Waiting>),
-    /// The message of this number is released.
-    Released(u64),
+    /// The message of this number is released; what it was, the first time.
+    Released(u64, Option<Waiting>),
     /// No such packet identifier in flight, or not in that step.
     Unknown,
 }
@@ -60,9 +60,17 @@ impl Flight {
     /// Whether the message of this number may be sent. One that stays unacknowledged while 65 535
     /// others pass would share its packet identifier.
     pub(crate) fn has_room(&self, seq: u64, window: usize) -> bool {
-        let Some(oldest) = self.flying.front() else { return window > 0 };
-        self.flying.len() < window
-            && (seq.saturating_sub(oldest.seq) <= 32_768 || self.place(packet_id(seq)).is_none())
+        self.flying.len() < window && self.is_free(seq)
+    }
+
+    /// Whether the packet identifier of this number is free.
+    pub(crate) fn is_free(&self, seq: u64) -> bool {
+        let Some(oldest) = self.flying.front() else { return true };
+        seq.saturating_sub(oldest.seq) <= 32_768 || self.place(packet_id(seq)).is_none()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.flying.len()
     }
 
     /// Notes a message as sent; gives its packet identifier.
@@ -98,8 +106,10 @@ impl Flight {
             return self.take(place);
         }
         let flying = &mut self.flying[place];
-        flying.step = Step::Released;
-        Acknowledged::Released(flying.seq)
+        match std::mem::replace(&mut flying.step, Step::Released) {
+            Step::Published(waiting) => Acknowledged::Released(flying.seq, Some(waiting)),
+            Step::Released => Acknowledged::Released(flying.seq, None),
+        }
     }
 
     /// Takes a message out by its number.
@@ -107,7 +117,7 @@ impl Flight {
         let place = self.flying.iter().position(|flying| flying.seq == seq)?;
         match self.take(place) {
             Acknowledged::Done(_, waiting) => waiting,
-            Acknowledged::Released(_) | Acknowledged::Unknown => None,
+            Acknowledged::Released(..) | Acknowledged::Unknown => None,
         }
     }
 
@@ -128,6 +138,22 @@ impl Flight {
     pub(crate) fn released(&self) -> impl Iterator<Item = (u64, NonZeroU16)> {
         let released = self.flying.iter().filter(|flying| matches!(flying.step, Step::Released));
         released.map(|flying| (flying.seq, flying.packet_id))
+    }
+
+    /// The same, to be looked at.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.flying.iter().filter_map(|flying| match &flying.step {
+            Step::Published(waiting) => Some(waiting),
+            Step::Released => None,
+        })
+    }
+
+    /// What was sent and not acknowledged at all.
+    pub(crate) fn published(&mut self) -> impl Iterator<Item = &mut Waiting> {
+        self.flying.iter_mut().filter_map(|flying| match &mut flying.step {
+            Step::Published(waiting) => Some(waiting),
+            Step::Released => None,
+        })
     }
 
     /// The numbers of all of it.
@@ -183,7 +209,7 @@ mod tests {
         let mut flight = Flight::default();
         let id = flight.publish(waiting(1, Qos::ExactlyOnce));
         assert!(matches!(flight.complete(id, Qos::ExactlyOnce), Acknowledged::Unknown));
-        assert!(matches!(flight.receipt(id, false), Acknowledged::Released(1)));
+        assert!(matches!(flight.receipt(id, false), Acknowledged::Released(1, _)));
         assert!(flight.land().is_empty());
         assert_eq!(flight.released().collect::<Vec<_>>(), [(1, id)]);
         assert!(matches!(flight.complete(id, Qos::ExactlyOnce), Acknowledged::Done(1, None)));

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::group::Origin;
 use super::message::{Message, Now};
 use crate::bus::Qos;
 
@@ -40,13 +41,16 @@ pub(crate) struct Waiting {
     pub(crate) seq: u64,
     /// Its publisher is told when it is on disk, or that it is not.
     pub(crate) promised: bool,
+    /// The shared subscription it comes from.
+    pub(crate) origin: Option<Box<Origin>>,
 }
 
 impl Waiting {
     /// A message on its way for the first time, with no more said about it.
     pub(crate) fn new(message: Arc<Message>, qos: Qos, seq: u64) -> Waiting {
         let identifiers = Identifiers::new();
-        Waiting { message, qos, retain: false, dup: false, identifiers, seq, promised: false }
+        let (retain, dup, promised, origin) = (false, false, false, None);
+        Waiting { message, qos, retain, dup, identifiers, seq, promised, origin }
     }
 }
 
@@ -108,8 +112,9 @@ impl Queue {
         }
     }
 
-    /// Takes up a message of an earlier process, behind everything else: inside the bounds when it came.
-    pub(crate) fn restore(&mut self, waiting: Waiting) {
+    /// Takes a message that was inside the bounds when it came: of an earlier process, or of a shared
+    /// subscription.
+    pub(crate) fn append(&mut self, waiting: Waiting) {
         self.bytes += waiting.message.weight();
         self.waiting.push_back(waiting);
     }
@@ -122,6 +127,11 @@ impl Queue {
             self.waiting.shrink_to(2 * len); // what a burst took is given back
         }
         Some(waiting)
+    }
+
+    /// Orders it by number again.
+    pub(crate) fn sort(&mut self) {
+        self.waiting.make_contiguous().sort_by_key(|waiting| waiting.seq);
     }
 
     /// Takes out everything of which `gone` is true.

@@ -13,8 +13,7 @@
 //! identifier takes whatever comes with it for the same message, until it is released. So an identifier
 //! of a message that a kill took away would hide another message.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::RangeInclusive;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +21,7 @@ use super::flight::Flight;
 use super::intake::Ticket;
 use super::message::{Message, Now};
 use super::principal::Principal;
+use super::promises::Promises;
 use super::queue::{Bounds, Queue, Waiting};
 use super::received::Received;
 use super::slots::Key;
@@ -61,14 +61,6 @@ pub(crate) struct Will {
     pub(crate) expiry_s: Option<u32>,
 }
 
-/// Messages of one session that one commit makes safe.
-#[derive(Debug)]
-struct Promised {
-    ticket: Ticket,
-    /// Their numbers, the first and the last.
-    numbers: RangeInclusive<u64>,
-}
-
 /// What the broker remembers of one client.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -85,13 +77,15 @@ pub(crate) struct Session {
     /// Seconds it outlives its connection; `u32::MAX` is for ever (§3.1.2.11.2).
     pub(crate) expiry_s: u32,
     pub(crate) filters: BTreeMap<Box<str>, Options>,
+    /// The shared subscriptions it is a member of.
+    pub(crate) groups: Vec<Key>,
     pub(crate) queue: Queue,
     pub(crate) flight: Flight,
     pub(crate) received: Received,
     /// The most unacknowledged messages its client takes (receive maximum).
     pub(crate) window: usize,
     next_seq: u64,
-    promised: VecDeque<Promised>,
+    promises: Promises,
     /// The last ticket it was put down for.
     pub(crate) waits_for: Option<Ticket>,
     pub(crate) will: Option<Will>,
@@ -116,12 +110,13 @@ impl Session {
             durable: false,
             expiry_s: 0,
             filters: BTreeMap::new(),
+            groups: Vec::new(),
             queue: Queue::new(bounds),
             flight: Flight::default(),
             received: Received::default(),
             window: usize::from(u16::MAX),
             next_seq: 1,
-            promised: VecDeque::new(),
+            promises: Promises::default(),
             waits_for: None,
             will: None,
             will_at: None,
@@ -149,41 +144,53 @@ impl Session {
 
     /// Its next message is on disk when this ticket is settled.
     pub(crate) fn promise(&mut self, ticket: Ticket) {
-        let seq = self.next_seq;
-        match self.promised.back_mut().filter(|last| last.ticket == ticket) {
-            Some(last) => last.numbers = *last.numbers.start()..=seq,
-            None => self.promised.push_back(Promised { ticket, numbers: seq..=seq }),
-        }
+        self.promises.add(ticket, self.next_seq);
     }
 
     /// The ticket is settled. Gives what of it was not safe and was not sent: whoever published it was
     /// refused.
     pub(crate) fn settle(&mut self, ticket: Ticket, safe: bool) -> Vec<Waiting> {
-        let place = self.promised.iter().position(|promised| promised.ticket == ticket);
-        let Some(promised) = place.and_then(|place| self.promised.remove(place)) else {
-            return Vec::new();
-        };
-        if self.promised.is_empty() {
-            self.promised = VecDeque::new();
+        match self.promises.settle(ticket) {
+            Some(numbers) if !safe => {
+                self.queue.retract(|waiting| waiting.promised && numbers.contains(&waiting.seq))
+            }
+            Some(_) | None => Vec::new(),
         }
-        if safe {
-            return Vec::new();
-        }
-        let gone = |waiting: &Waiting| waiting.promised && promised.numbers.contains(&waiting.seq);
-        self.queue.retract(gone)
     }
 
     /// Whether this message may be sent now.
     pub(crate) fn may_fly(&self, waiting: &Waiting) -> bool {
-        let safe = waiting.qos != Qos::ExactlyOnce
-            || !self.durable
-            || !self.promised.iter().any(|promised| promised.numbers.contains(&waiting.seq));
+        let safe =
+            waiting.qos != Qos::ExactlyOnce || !self.durable || !self.promises.waits(waiting.seq);
         safe && self.flight.has_room(waiting.seq, self.window)
     }
 
     /// The connection is gone: what was sent goes back to the front of the queue, to be sent again.
-    pub(crate) fn land(&mut self) {
-        self.queue.put_back(self.flight.land().into_iter());
+    /// Gives what belongs to shared subscriptions: other members may have it, unless it was sent with
+    /// QoS 2.
+    pub(crate) fn land(&mut self, me: Key) -> Vec<Waiting> {
+        let mut back = Vec::new();
+        if self.queue.iter().any(|waiting| waiting.origin.is_some()) {
+            back = self.queue.retract(|waiting| waiting.origin.is_some());
+        }
+        let mut own = Vec::new();
+        for mut waiting in self.flight.land() {
+            match &mut waiting.origin {
+                Some(origin) if waiting.qos != Qos::ExactlyOnce => {
+                    origin.try_with(me);
+                    back.push(waiting);
+                }
+                Some(origin) if origin.moved => own.push(Waiting { origin: None, ..waiting }),
+                Some(_) | None => own.push(waiting),
+            }
+        }
+        self.queue.put_back(own.into_iter());
+        back
+    }
+
+    /// Whether one more message can be given to it: the window has room, whatever waits included.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queue.len() + self.flight.len() < self.window && self.flight.is_free(self.next_seq)
     }
 
     /// The numbers of all messages it still has.
@@ -192,12 +199,10 @@ impl Session {
         self.flight.numbers().chain(queued)
     }
 
-    /// The next message to send now, expired ones left out. `expired` gets their numbers.
-    pub(crate) fn next(&mut self, now: Now, expired: &mut Vec<u64>) -> Option<Waiting> {
+    /// The next message to send now, expired ones left out. `expired` gets those.
+    pub(crate) fn next(&mut self, now: Now, expired: &mut Vec<Waiting>) -> Option<Waiting> {
         while self.queue.first_expired(now) {
-            let gone = self.queue.pop()?;
-            self.dropped += 1;
-            expired.push(gone.seq);
+            expired.push(self.queue.pop()?);
         }
         self.queue.pop()
     }
@@ -206,6 +211,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::super::queue::Policy;
+    use super::super::slots::Slots;
     use super::*;
     use crate::contract::Role;
     use crate::service::testing::at;
@@ -244,7 +250,7 @@ mod tests {
             })
             .collect();
         session.flight.complete(ids[1], Qos::AtLeastOnce);
-        session.land();
+        session.land(Slots::default().insert(()));
         let again: Vec<_> = std::iter::from_fn(|| {
             let next = session.next(now(), &mut Vec::new())?;
             assert!(next.dup);

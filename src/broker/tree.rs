@@ -35,61 +35,65 @@ struct Node {
     /// Subscriptions that end here with a `#` behind.
     below: Vec<Subscriber>,
     /// Shared groups that end here, and with a `#` behind.
-    groups_here: Vec<Group>,
-    groups_below: Vec<Group>,
+    groups_here: Vec<Key>,
+    groups_below: Vec<Key>,
 }
 
-/// Members of `$share/<name>/<filter>`: each message goes to one.
-#[derive(Debug)]
-struct Group {
-    name: Box<str>,
-    members: Vec<Subscriber>,
-    next: usize,
+/// Who wants a topic.
+#[derive(Debug, Default)]
+pub(crate) struct Matched {
+    /// A session stands here once for each filter that matches.
+    pub(crate) plain: Vec<Subscriber>,
+    /// Shared subscriptions.
+    pub(crate) groups: Vec<Key>,
 }
 
-/// A filter taken apart: `$share/group/filter`, or a plain one.
-fn parts(filter: &str) -> (Option<&str>, &str) {
-    match filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
-        Some((group, inner)) => (Some(group), inner),
-        None => (None, filter),
+impl Matched {
+    pub(crate) fn clear(&mut self) {
+        self.plain.clear();
+        self.groups.clear();
     }
 }
 
 impl Tree {
     /// Adds a subscription, or replaces the session's earlier one with the same filter.
     pub(crate) fn insert(&mut self, filter: &str, subscriber: Subscriber) {
-        let (group, inner) = parts(filter);
-        let (node, below) = self.root.make(inner);
-        let members = match group {
-            None if below => &mut node.below,
-            None => &mut node.here,
-            Some(name) => {
-                let groups = if below { &mut node.groups_below } else { &mut node.groups_here };
-                let place = groups.iter().position(|group| &*group.name == name);
-                let place = place.unwrap_or_else(|| {
-                    groups.push(Group { name: name.into(), members: Vec::new(), next: 0 });
-                    groups.len() - 1
-                });
-                &mut groups[place].members
-            }
-        };
+        let (node, below) = self.root.make(filter);
+        let members = if below { &mut node.below } else { &mut node.here };
         match members.iter_mut().find(|member| member.session == subscriber.session) {
             Some(member) => *member = subscriber,
             None => members.push(subscriber),
         }
     }
 
-    /// Removes a session's subscription and whatever nodes it leaves empty.
-    pub(crate) fn remove(&mut self, filter: &str, session: Key) {
-        let (group, inner) = parts(filter);
-        self.root.prune(inner, group, session);
+    /// Adds a shared subscription under the filter it shares.
+    pub(crate) fn insert_group(&mut self, filter: &str, group: Key) {
+        let (node, below) = self.root.make(filter);
+        if below { node.groups_below.push(group) } else { node.groups_here.push(group) }
     }
 
-    /// Gathers who wants `topic`; a session stands in `out` once per matching filter.
-    pub(crate) fn matching(&mut self, topic: &str, out: &mut Vec<Subscriber>) {
+    /// Removes a session's subscription and whatever nodes it leaves empty.
+    pub(crate) fn remove(&mut self, filter: &str, session: Key) {
+        self.root.prune(filter, Who::Session(session));
+    }
+
+    /// The same for a shared subscription.
+    pub(crate) fn remove_group(&mut self, filter: &str, group: Key) {
+        self.root.prune(filter, Who::Group(group));
+    }
+
+    /// Gathers who wants `topic`.
+    pub(crate) fn matching(&self, topic: &str, out: &mut Matched) {
         let dollar = topic.starts_with('$');
         self.root.gather(Some(topic), dollar, out);
     }
+}
+
+/// Who leaves.
+#[derive(Clone, Copy)]
+enum Who {
+    Session(Key),
+    Group(Key),
 }
 
 impl Node {
@@ -107,23 +111,23 @@ impl Node {
     }
 
     /// Removes below this node; true when nothing is left of it.
-    fn prune(&mut self, filter: &str, group: Option<&str>, session: Key) -> bool {
+    fn prune(&mut self, filter: &str, who: Who) -> bool {
         let (level, rest) = match filter.split_once('/') {
             Some((level, rest)) => (level, Some(rest)),
             None => (filter, None),
         };
         match (level, rest) {
-            ("#", _) => leave(&mut self.below, &mut self.groups_below, group, session),
+            ("#", _) => leave(&mut self.below, &mut self.groups_below, who),
             ("+", rest) => {
                 if let Some(any) = &mut self.any
-                    && any.prune_rest(rest, group, session)
+                    && any.prune_rest(rest, who)
                 {
                     self.any = None;
                 }
             }
             (name, rest) => {
                 if let Some(child) = self.children.get_mut(name)
-                    && child.prune_rest(rest, group, session)
+                    && child.prune_rest(rest, who)
                 {
                     self.children.remove(name);
                     if self.children.is_empty() {
@@ -135,11 +139,11 @@ impl Node {
         self.is_empty()
     }
 
-    fn prune_rest(&mut self, rest: Option<&str>, group: Option<&str>, session: Key) -> bool {
+    fn prune_rest(&mut self, rest: Option<&str>, who: Who) -> bool {
         match rest {
-            Some(rest) => self.prune(rest, group, session),
+            Some(rest) => self.prune(rest, who),
             None => {
-                leave(&mut self.here, &mut self.groups_here, group, session);
+                leave(&mut self.here, &mut self.groups_here, who);
                 self.is_empty()
             }
         }
@@ -156,48 +160,35 @@ impl Node {
 
     /// `rest` is what of the topic is still to match; `None` when the topic ends at this node.
     /// `dollar` is true only at the root of a `$` topic, where no wildcard matches.
-    fn gather(&mut self, rest: Option<&str>, dollar: bool, out: &mut Vec<Subscriber>) {
+    fn gather(&self, rest: Option<&str>, dollar: bool, out: &mut Matched) {
         if !dollar {
-            out.extend_from_slice(&self.below);
-            choose(&mut self.groups_below, out);
+            out.plain.extend_from_slice(&self.below);
+            out.groups.extend_from_slice(&self.groups_below);
         }
         let Some(rest) = rest else {
-            out.extend_from_slice(&self.here);
-            choose(&mut self.groups_here, out);
+            out.plain.extend_from_slice(&self.here);
+            out.groups.extend_from_slice(&self.groups_here);
             return;
         };
         let (level, rest) = match rest.split_once('/') {
             Some((level, rest)) => (level, Some(rest)),
             None => (rest, None),
         };
-        if let Some(any) = &mut self.any
+        if let Some(any) = &self.any
             && !dollar
         {
             any.gather(rest, false, out);
         }
-        if let Some(child) = self.children.get_mut(level) {
+        if let Some(child) = self.children.get(level) {
             child.gather(rest, false, out);
         }
     }
 }
 
-/// One member of each group, in turn.
-fn choose(groups: &mut [Group], out: &mut Vec<Subscriber>) {
-    for group in groups {
-        group.next = (group.next + 1) % group.members.len().max(1);
-        out.extend(group.members.get(group.next));
-    }
-}
-
-fn leave(plain: &mut Vec<Subscriber>, groups: &mut Vec<Group>, group: Option<&str>, session: Key) {
-    match group {
-        None => plain.retain(|member| member.session != session),
-        Some(name) => {
-            for group in groups.iter_mut().filter(|group| &*group.name == name) {
-                group.members.retain(|member| member.session != session);
-            }
-            groups.retain(|group| !group.members.is_empty());
-        }
+fn leave(plain: &mut Vec<Subscriber>, groups: &mut Vec<Key>, who: Who) {
+    match who {
+        Who::Session(session) => plain.retain(|member| member.session != session),
+        Who::Group(group) => groups.retain(|other| *other != group),
     }
 }
 
@@ -215,9 +206,10 @@ mod tests {
             let options = Options { qos: Qos::AtMostOnce, ..Options::default() };
             tree.insert(filter, Subscriber { session, options });
         }
-        let mut out = Vec::new();
+        let mut out = Matched::default();
         tree.matching(topic, &mut out);
         let mut found: Vec<usize> = out
+            .plain
             .iter()
             .map(|found| keys.iter().position(|key| *key == found.session).expect("known"))
             .collect();
@@ -245,27 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_group_gets_each_message_once_in_turn() {
+    fn a_shared_subscription_stands_beside_the_plain_ones() {
         let mut slots = Slots::default();
         let mut tree = Tree::default();
-        let keys: Vec<Key> = (0..3).map(|_| slots.insert(())).collect();
-        for &session in &keys {
-            tree.insert("$share/g/a/#", Subscriber { session, options: Options::default() });
-        }
-        let mut turns = Vec::new();
-        for _ in 0..6 {
-            let mut out = Vec::new();
-            tree.matching("a/b", &mut out);
-            assert_eq!(out.len(), 1);
-            turns.push(out[0].session);
-        }
-        assert_eq!(turns[..3], turns[3..]);
-        let mut seen = turns[..3].to_vec();
-        seen.sort_unstable();
-        assert_eq!(seen, keys);
-        for &session in &keys {
-            tree.remove("$share/g/a/#", session);
-        }
+        let (group, session) = (slots.insert(()), slots.insert(()));
+        tree.insert_group("a/#", group);
+        tree.insert("a/#", Subscriber { session, options: Options::default() });
+        let mut out = Matched::default();
+        tree.matching("a/b", &mut out);
+        assert_eq!((out.plain.len(), &out.groups[..]), (1, &[group][..]));
+        tree.remove_group("a/#", group);
+        tree.remove("a/#", session);
         assert!(tree.root.is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::connection::{Answer, Owed};
 use super::{Core, Effects, touch};
 use crate::broker::flight::Acknowledged;
+use crate::broker::group::Origin;
 use crate::broker::message::{Incoming, Message, Now};
 use crate::broker::queue::{Identifiers, Waiting};
 use crate::broker::session::{Peer, Session};
@@ -35,23 +36,43 @@ impl Core {
         let mut matched = std::mem::take(&mut self.matched);
         matched.clear();
         self.tree.matching(incoming.topic, &mut matched);
-        self.spent += 5 * matched.len();
-        if matched.len() > 1 {
-            matched.sort_by_key(|found| found.session);
+        self.spent += 5 * (matched.plain.len() + matched.groups.len());
+        if matched.plain.len() > 1 {
+            matched.plain.sort_by_key(|found| found.session);
         }
         let mut durable = false;
-        for group in matched.chunk_by(|one, other| one.session == other.session) {
+        for group in matched.plain.chunk_by(|one, other| one.session == other.session) {
             let Some(share) = share(group, incoming, publisher) else { continue };
-            if self.may_have(&share, incoming) {
+            if self.may_read(share.session, incoming) {
                 durable |= self.deliver(incoming, share, window, fx);
             }
+        }
+        for &group in &matched.groups {
+            durable |= self.share_out(group, incoming, window, fx);
         }
         self.matched = matched;
         durable
     }
 
-    fn may_have(&self, share: &Share, incoming: &Incoming<'_>) -> bool {
-        self.sessions.get(share.session).is_some_and(|session| {
+    /// A member of a shared subscription gets something with QoS 0.
+    pub(super) fn deliver_to_member(
+        &mut self,
+        member: Subscriber,
+        incoming: &Incoming<'_>,
+        fx: &mut Effects,
+    ) {
+        let share = Share {
+            session: member.session,
+            qos: Qos::AtMostOnce,
+            retain: member.options.retain_as_published && incoming.retain,
+            identifiers: identifiers(&[member]),
+        };
+        self.deliver(incoming, share, Window::Lazy, fx);
+    }
+
+    /// Whether a session may have this.
+    pub(super) fn may_read(&self, session: Key, incoming: &Incoming<'_>) -> bool {
+        self.sessions.get(session).is_some_and(|session| {
             let audience = incoming.audience.map(|audience| &**audience);
             self.setting.acl.may_read(&session.principal, incoming.topic, audience)
         })
@@ -102,12 +123,10 @@ impl Core {
             fx.writes(window).writes.push((Table::Queue, row_key, Some(bytes)));
         }
         let dropped = session.queue.push(waiting);
-        session.dropped += dropped.len() as u64;
-        self.counters.dropped += dropped.len() as u64;
         if let Some(ticket) = ticket {
             self.session_waits(key, ticket);
         }
-        self.forget_rows(row, dropped.iter().map(|waiting| waiting.seq), fx);
+        self.discard(key, dropped, fx);
         self.pump(key, fx);
         row.is_some()
     }
@@ -170,8 +189,18 @@ impl Core {
         self.counters.delivered += 1;
     }
 
-    /// Sends what waits, as far as the window and the connection allow.
+    /// Sends what waits, as far as the window and the connection allow: its own, then of the shared
+    /// subscriptions it is a member of.
     pub(super) fn pump(&mut self, key: Key, fx: &mut Effects) {
+        self.pump_own(key, fx);
+        let mut place = 0;
+        while let Some(&group) = self.sessions.get(key).and_then(|open| open.groups.get(place)) {
+            self.pump_group(group, fx);
+            place += 1;
+        }
+    }
+
+    pub(super) fn pump_own(&mut self, key: Key, fx: &mut Effects) {
         let mut expired = Vec::new();
         while let Some(session) = self.sessions.get_mut(key) {
             let Some(first) = session.queue.first() else { break };
@@ -181,7 +210,7 @@ impl Core {
             if session.peer != Peer::Away
                 && !self.setting.acl.may_read(&session.principal, &message.topic, audience)
             {
-                expired.extend(session.queue.pop().map(|waiting| waiting.seq));
+                expired.extend(session.queue.pop());
                 continue;
             }
             let open = first.qos == Qos::AtMostOnce && session.peer != Peer::Link
@@ -201,11 +230,9 @@ impl Core {
                         break;
                     }
                     let Some(waiting) = session.next(fx.now, &mut expired) else { break };
-                    if let Some(seq) =
-                        send_waiting(session, connection, &mut self.properties, waiting, fx.now)
-                    {
-                        expired.push(seq); // too large for this client: done with (MQTT-3.1.2-25)
-                    }
+                    // Too large for this client: done with (MQTT-3.1.2-25).
+                    let properties = &mut self.properties;
+                    expired.extend(send_waiting(session, connection, properties, waiting, fx.now));
                     touch(connection, connection_key, fx);
                 }
             }
@@ -213,9 +240,28 @@ impl Core {
         }
         self.replays.wake(key);
         if !expired.is_empty() {
-            self.counters.dropped += expired.len() as u64;
-            let row = self.sessions.get(key).and_then(Session::durable_row);
-            self.forget_rows(row, expired.into_iter(), fx);
+            self.discard(key, expired, fx);
+        }
+    }
+
+    /// Messages that a session does not get.
+    fn discard(&mut self, key: Key, gone: Vec<Waiting>, fx: &mut Effects) {
+        self.counters.dropped += gone.len() as u64;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.dropped += gone.len() as u64;
+        for waiting in gone {
+            self.forget(key, waiting.seq, waiting.origin.as_deref(), fx);
+        }
+    }
+
+    /// The row of a message that is done with goes, wherever it is.
+    fn forget(&mut self, key: Key, seq: u64, origin: Option<&Origin>, fx: &mut Effects) {
+        match origin.filter(|origin| !origin.moved) {
+            Some(origin) => self.forget_of_group(origin, Window::Lazy, fx),
+            None => {
+                let row = self.sessions.get(key).and_then(Session::durable_row);
+                self.forget_rows(row, std::iter::once(seq), fx);
+            }
         }
     }
 
@@ -235,18 +281,20 @@ impl Core {
     /// PUBACK from a client.
     pub(super) fn puback(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if let Acknowledged::Done(seq, _) = session.flight.complete(ack.packet_id, Qos::AtLeastOnce)
+        if let Acknowledged::Done(seq, sent) =
+            session.flight.complete(ack.packet_id, Qos::AtLeastOnce)
         {
-            self.done(key, seq, fx);
+            self.done(key, seq, sent, fx);
         }
     }
 
     /// PUBCOMP from a client.
     pub(super) fn pubcomp(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if let Acknowledged::Done(seq, _) = session.flight.complete(ack.packet_id, Qos::ExactlyOnce)
+        if let Acknowledged::Done(seq, sent) =
+            session.flight.complete(ack.packet_id, Qos::ExactlyOnce)
         {
-            self.done(key, seq, fx);
+            self.done(key, seq, sent, fx);
         }
     }
 
@@ -255,8 +303,12 @@ impl Core {
         let Some(session_key) = self.open_session(key) else { return };
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         let (reason, ticket) = match session.flight.receipt(ack.packet_id, ack.reason.is_error()) {
-            Acknowledged::Done(seq, _) => return self.done(session_key, seq, fx),
-            Acknowledged::Released(seq) => {
+            Acknowledged::Done(seq, sent) => return self.done(session_key, seq, sent, fx),
+            Acknowledged::Released(seq, sent) => {
+                let origin = sent.and_then(|sent| sent.origin).filter(|origin| !origin.moved);
+                if let Some(origin) = origin {
+                    self.forget_of_group(&origin, Window::Promise, fx);
+                }
                 (Reason::Success, self.store_released(session_key, seq, fx))
             }
             Acknowledged::Unknown => (Reason::PacketIdentifierNotFound, None),
@@ -265,9 +317,10 @@ impl Core {
         self.owe(key, Owed { reason, ..owed }, fx);
     }
 
-    fn done(&mut self, key: Key, seq: u64, fx: &mut Effects) {
-        let row = self.sessions.get(key).and_then(Session::durable_row);
-        self.forget_rows(row, std::iter::once(seq), fx);
+    /// A message is done with.
+    pub(super) fn done(&mut self, key: Key, seq: u64, sent: Option<Waiting>, fx: &mut Effects) {
+        let origin = sent.as_ref().and_then(|sent| sent.origin.as_deref());
+        self.forget(key, seq, origin, fx);
         self.pump(key, fx);
     }
 
@@ -286,7 +339,7 @@ impl Core {
                 retain: true,
                 identifiers: identifiers(&[subscriber]),
             };
-            if !self.may_have(&share, &incoming) {
+            if !self.may_read(share.session, &incoming) {
                 continue;
             }
             if share.qos == Qos::AtMostOnce {
@@ -306,9 +359,7 @@ impl Core {
         let mut waiting = Waiting::new(message.clone(), share.qos, seq);
         (waiting.retain, waiting.identifiers) = (share.retain, share.identifiers);
         let dropped = session.queue.push(waiting);
-        let row = session.durable_row();
-        self.counters.dropped += dropped.len() as u64;
-        self.forget_rows(row, dropped.iter().map(|waiting| waiting.seq), fx);
+        self.discard(share.session, dropped, fx);
         self.pump(share.session, fx);
     }
 }
@@ -337,19 +388,22 @@ fn identifiers(group: &[Subscriber]) -> Identifiers {
     group.iter().map(|one| one.options.identifier).filter(|&identifier| identifier > 0).collect()
 }
 
-/// Sends one message that waited; gives its number back when the client cannot take one so large.
+/// Sends one message that waited; gives it back when the client cannot take one so large.
 fn send_waiting(
     session: &mut Session,
     connection: &mut super::connection::Connection,
     buffer: &mut PropertyBuffer,
     waiting: Waiting,
     now: Now,
-) -> Option<u64> {
+) -> Option<Waiting> {
     let message = waiting.message.clone();
     let (qos, retain, dup, seq) = (waiting.qos, waiting.retain, waiting.dup, waiting.seq);
     let expiry_s = message.expiry_s(now);
     let properties = complete(buffer, &message.properties, expiry_s, &waiting.identifiers);
-    let packet_id = (qos > Qos::AtMostOnce).then(|| session.flight.publish(waiting));
+    let (packet_id, waiting) = match qos {
+        Qos::AtMostOnce => (None, Some(waiting)),
+        Qos::AtLeastOnce | Qos::ExactlyOnce => (Some(session.flight.publish(waiting)), None),
+    };
     let publish = Publish {
         dup,
         qos,
@@ -364,8 +418,7 @@ fn send_waiting(
     if connection.out.len() > before {
         return None;
     }
-    session.flight.forget(seq);
-    Some(seq)
+    waiting.or_else(|| session.flight.forget(seq))
 }
 
 /// The properties of a delivery: those of the message, the time it has left, the subscriptions it met.

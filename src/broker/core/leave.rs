@@ -72,7 +72,8 @@ impl Core {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.peer = Peer::Away;
         session.left_ms = fx.now.wall_ms();
-        session.land();
+        self.land(key, fx);
+        let Some(session) = self.sessions.get_mut(key) else { return };
         if session.expiry_s == 0 {
             return self.finish(key, fx);
         }
@@ -145,8 +146,14 @@ impl Core {
         let Some(session) = self.sessions.remove(key) else { return };
         self.clients.remove(&session.client);
         self.replays.forget(key);
+        for waiting in session.queue.iter() {
+            // Sent with QoS 2, never to be given to another (MQTT-4.8.2-5).
+            if let Some(origin) = waiting.origin.as_deref().filter(|origin| !origin.moved) {
+                self.forget_of_group(origin, Window::Promise, fx);
+            }
+        }
         for filter in session.filters.keys() {
-            self.tree.remove(filter, key);
+            self.displace_filter(filter, key, fx);
         }
         self.tell_presence(&session.client, None, fx);
         let Some(row) = session.row else { return };

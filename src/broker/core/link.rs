@@ -46,8 +46,8 @@ impl Core {
             }
         };
         self.links.insert(link, key);
+        self.land(key, fx);
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.land();
         session.principal = principal;
         session.peer = Peer::Link;
         let over_bridge = session.principal.bridge.is_some();
@@ -55,7 +55,7 @@ impl Core {
         // The new owner says itself what it wants.
         let filters: Vec<Box<str>> = session.filters.keys().cloned().collect();
         for filter in filters {
-            self.drop_filter(key, &filter);
+            self.drop_filter(key, &filter, fx);
         }
         self.pump(key, fx);
     }
@@ -65,7 +65,8 @@ impl Core {
         let Some(key) = self.links.remove(&link) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.peer = Peer::Away;
-        session.land();
+        self.land(key, fx);
+        let Some(session) = self.sessions.get(key) else { return };
         if session.queue.is_empty() && session.filters.is_empty() {
             self.finish(key, fx);
         }
@@ -147,23 +148,24 @@ impl Core {
             return Err(Refused { code: "topic.invalid", message });
         }
         let options = Options { qos, ..Options::default() };
-        self.add_filter(key, filter, options)
+        self.add_filter(key, filter, options, fx)
             .map_err(|denied| Refused { code: denied.code, message: denied.message })?;
         self.replay(Subscriber { session: key, options }, filter, fx);
+        self.pump(key, fx);
         Ok(())
     }
 
-    pub(super) fn link_unsubscribe(&mut self, link: LinkId, filter: &str) {
+    pub(super) fn link_unsubscribe(&mut self, link: LinkId, filter: &str, fx: &mut Effects) {
         if let Some(&key) = self.links.get(&link) {
-            self.drop_filter(key, filter);
+            self.drop_filter(key, filter, fx);
         }
     }
 
     pub(super) fn link_acknowledge(&mut self, link: LinkId, token: u64, fx: &mut Effects) {
         let Some(&key) = self.links.get(&link) else { return };
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.flight.forget(token).is_some() {
-            self.pump(key, fx);
+        if let Some(waiting) = session.flight.forget(token) {
+            self.done(key, token, Some(waiting), fx);
         }
     }
 }

@@ -21,6 +21,7 @@
 //! | `deliver` | what goes out to whom, and what waits |
 //! | `subscribe` | filters |
 //! | `replay` | retained messages for a new subscription, a piece at a time |
+//! | `share` | which member of a shared subscription gets it |
 //! | `link` | the same for the links of this process |
 //! | `leave` | the end of connections and sessions, wills |
 //! | `tell` | the broker's own words: refusals, presence |
@@ -39,6 +40,7 @@ mod replay;
 mod restore;
 mod rows;
 mod settle;
+mod share;
 mod subscribe;
 mod tell;
 #[cfg(test)]
@@ -57,13 +59,14 @@ use connection::{Connection, Crowd, State};
 use timers::{Timer, Timers};
 
 use super::acl::Acl;
+use super::group::Group;
 use super::intake::{LinkId, Op, Reply, Ticket};
 use super::limits::Limits;
 use super::message::{Message, Now};
 use super::retained::Retained;
 use super::session::Session;
 use super::slots::{Key, Slots};
-use super::tree::{Subscriber, Tree};
+use super::tree::{Matched, Tree};
 use super::wire::{
     self, Disconnect, Malformed, Packet, PacketType, Properties, PropertyBuffer, Reason, Version,
 };
@@ -96,6 +99,9 @@ pub(crate) struct Core {
     surplus: usize,
     links: HashMap<LinkId, Key>,
     tree: Tree,
+    groups: Slots<Group>,
+    /// By share filter.
+    group_keys: HashMap<Box<str>, Key>,
     retained: Retained,
     replays: replay::Replays,
     /// What the bytes of one connection have cost in this call, in steps of roughly 100 ns.
@@ -107,7 +113,7 @@ pub(crate) struct Core {
     next_row: u64,
     timers: Timers,
     /// Used again for each publish.
-    matched: Vec<Subscriber>,
+    matched: Matched,
     properties: PropertyBuffer,
     counters: Counters,
     telling: Telling,
@@ -121,6 +127,8 @@ enum Waiter {
     Connection(Key),
     /// It has messages or packet identifiers that are not safe yet.
     Session(Key),
+    /// The same for a shared subscription.
+    Group(Key),
     Link(Reply),
 }
 
@@ -162,6 +170,8 @@ impl Core {
             surplus: 0,
             links: HashMap::new(),
             tree: Tree::default(),
+            groups: Slots::default(),
+            group_keys: HashMap::new(),
             retained,
             replays: replay::Replays::default(),
             spent: 0,
@@ -170,7 +180,7 @@ impl Core {
             next_ticket: 1,
             next_row: 1,
             timers: Timers::default(),
-            matched: Vec::new(),
+            matched: Matched::default(),
             properties: PropertyBuffer::new(),
             counters: Counters::default(),
             telling: Telling::default(),
@@ -348,7 +358,7 @@ impl Core {
                 let result = self.link_subscribe(link, &filter, qos, fx);
                 fx.answers.push((reply, result));
             }
-            Op::Unsubscribe { link, filter } => self.link_unsubscribe(link, &filter),
+            Op::Unsubscribe { link, filter } => self.link_unsubscribe(link, &filter, fx),
             Op::Acknowledge { link, token } => self.link_acknowledge(link, token, fx),
             Op::Released { ticket, verdict } => self.released(ticket, verdict, fx),
             Op::Stored { ticket, result } => self.stored(ticket, &result, fx),

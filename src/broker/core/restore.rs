@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use prost::Message as _;
 
-use super::rows::{QueueRow, SessionRow};
+use super::rows::{QueueRow, SessionRow, group_of};
 use super::{Core, Effects, Timer};
+use crate::broker::group::{Origin, Tried};
 use crate::broker::message::{self, Message, Now};
 use crate::broker::principal::Principal;
 use crate::broker::queue::Waiting;
@@ -38,7 +39,7 @@ impl Core {
             .zip(SessionRow::decode(row).ok())
         {
             Some((client, stored)) => {
-                rows.insert(stored.row, self.restore_session(now, client, &stored));
+                rows.insert(stored.row, self.restore_session(client, &stored, fx));
             }
             None => unreadable += 1,
         });
@@ -64,6 +65,11 @@ impl Core {
                 }
             });
         }
+        store.scan(Table::Group, &mut |key, row| match self.restore_shared(now, key, row) {
+            Found::Taken => {}
+            Found::Orphan if tidy => orphans.push((Table::Group, key.to_vec(), None)),
+            Found::Orphan | Found::Unreadable => unreadable += 1,
+        });
         fx.lazy.writes.append(&mut orphans);
         self.due(fx); // wills that are owed go out before anyone comes
         unreadable
@@ -86,7 +92,8 @@ impl Core {
         unreadable
     }
 
-    fn restore_session(&mut self, now: Now, client: &str, stored: &SessionRow) -> Key {
+    fn restore_session(&mut self, client: &str, stored: &SessionRow, fx: &mut Effects) -> Key {
+        let now = fx.now;
         let role = stored.role.parse().unwrap_or(Role::Observer);
         let principal =
             Principal { app: stored.app.clone(), ..Principal::new(&*stored.principal, role) };
@@ -124,7 +131,7 @@ impl Core {
             };
             if let Some(session) = self.sessions.get_mut(key) {
                 session.filters.insert(row.filter.as_str().into(), options);
-                self.tree.insert(&row.filter, Subscriber { session: key, options });
+                self.place_filter(&row.filter, Subscriber { session: key, options }, fx);
             }
         }
         key
@@ -147,12 +154,30 @@ impl Core {
             return Found::Unreadable;
         };
         session.restored(seq);
-        session.queue.restore(Waiting {
+        session.queue.append(Waiting {
             retain: stored.retain,
             dup: true, // whether the earlier process had sent it is not known
             identifiers: stored.identifiers,
             ..Waiting::new(Arc::new(message), qos, seq)
         });
+        Found::Taken
+    }
+
+    fn restore_shared(&mut self, now: Now, key: &[u8], row: &[u8]) -> Found {
+        let (Some((filter, seq)), Ok(stored)) = (group_of(key), QueueRow::decode(row)) else {
+            return Found::Unreadable;
+        };
+        let Some(&key) = self.group_keys.get(filter) else { return Found::Orphan };
+        let message = Message::decode(&stored.message, now);
+        let (Some(message), Some(group)) = (message, self.groups.get_mut(key)) else {
+            return Found::Unreadable;
+        };
+        group.restored(seq);
+        let (tried, retain) = (Tried::Some, stored.retain); // whom it was sent to is not known
+        let origin = Origin { group: key, seq, retain, tried, moved: false };
+        let qos = message.qos;
+        let waiting = Waiting::new(Arc::new(message), qos, seq);
+        group.queue.append(Waiting { origin: Some(Box::new(origin)), ..waiting });
         Found::Taken
     }
 

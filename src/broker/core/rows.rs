@@ -5,6 +5,7 @@
 //! | Retained | topic | the message |
 //! | Session | client id | [`SessionRow`]: who it is, its filters, its will. Also without a future, for the will |
 //! | Queue | session's number, message's number (big endian: in order) | [`QueueRow`] |
+//! | Group | share filter, NUL, message's number | [`QueueRow`] |
 //! | Received | session's number, packet identifier | nothing |
 //!
 //! | step | is on disk before |
@@ -115,6 +116,24 @@ pub(super) fn queue_row(message: &Message, waiting: &Waiting, now: Now) -> Vec<u
         released: false,
     }
     .encode_to_vec()
+}
+
+/// Where a message of a shared subscription stands. No filter has a NUL in it.
+pub(super) fn group_key(filter: &str, seq: u64) -> Vec<u8> {
+    [filter.as_bytes(), &[0], &seq.to_be_bytes()].concat()
+}
+
+/// The reverse of [`group_key`].
+pub(super) fn group_of(key: &[u8]) -> Option<(&str, u64)> {
+    let (filter, seq) = key.split_last_chunk::<8>()?;
+    let filter = std::str::from_utf8(filter.strip_suffix(&[0])?).ok()?;
+    Some((filter, u64::from_be_bytes(*seq)))
+}
+
+/// The row of a message of a shared subscription: as it was published.
+pub(super) fn group_row(message: &Message, retain: bool, now: Now) -> Vec<u8> {
+    let (message, qos) = (message.encode(now), message.qos as u32);
+    QueueRow { message, qos, retain, ..QueueRow::default() }.encode_to_vec()
 }
 
 impl Core {

@@ -42,7 +42,7 @@ impl Core {
         let mut waiters = self.waiting.remove(&ticket).unwrap_or_default();
         if result.is_err() {
             // What is taken back must be out of the queues before a SUBACK opens the way for it.
-            waiters.sort_by_key(|waiter| !matches!(waiter, Waiter::Session(_)));
+            waiters.sort_by_key(|one| !matches!(one, Waiter::Session(_) | Waiter::Group(_)));
         }
         for waiter in waiters {
             match waiter {
@@ -54,6 +54,7 @@ impl Core {
                     fx.answers.push((reply, result));
                 }
                 Waiter::Session(key) => self.settle_session(key, ticket, result.is_ok(), fx),
+                Waiter::Group(key) => self.settle_group(key, ticket, result.is_ok(), fx),
                 Waiter::Connection(key) => self.settle_connection(key, ticket, result, fx),
             }
         }
@@ -93,7 +94,7 @@ impl Core {
                         session.received.wait_on(from, to);
                     }
                 }
-                Waiter::Link(_) => {}
+                Waiter::Group(_) | Waiter::Link(_) => {}
             }
         }
         self.waiting.entry(to).or_default().extend(waiters);
@@ -153,11 +154,12 @@ impl Core {
         }
         for change in changes.into_iter().rev() {
             match change.before {
-                None => drop(self.drop_filter(key, &change.filter)),
+                None => drop(self.drop_filter(key, &change.filter, fx)),
                 Some(options) => {
                     let Some(session) = self.sessions.get_mut(key) else { return };
                     session.filters.insert(change.filter.clone(), options);
-                    self.tree.insert(&change.filter, Subscriber { session: key, options });
+                    let subscriber = Subscriber { session: key, options };
+                    self.place_filter(&change.filter, subscriber, fx);
                 }
             }
         }

@@ -27,7 +27,7 @@ impl Core {
                 retain_as_published: one.options.retain_as_published,
                 identifier,
             };
-            let code = match self.add_filter(session, one.filter, options) {
+            let code = match self.add_filter(session, one.filter, options, fx) {
                 Ok(before) => {
                     if wants_kept(&one, before.is_none()) {
                         fresh.push((one.filter, Subscriber { session, options }));
@@ -51,6 +51,7 @@ impl Core {
         for (filter, subscriber) in fresh {
             self.replay(subscriber, filter, fx);
         }
+        self.pump(session, fx); // a shared subscription may have something for it
     }
 
     /// The filters of a durable session are safe when this ticket is settled.
@@ -84,6 +85,7 @@ impl Core {
         key: Key,
         filter: &str,
         options: Options,
+        fx: &mut Effects,
     ) -> Result<Option<Options>, Denied> {
         let limits = &self.setting.limits;
         let denied = |code, message: &str| Err(Denied { code, message: message.to_string() });
@@ -105,14 +107,19 @@ impl Core {
             return denied("broker.quota", message);
         }
         let before = session.filters.insert(filter.into(), options);
-        self.tree.insert(filter, Subscriber { session: key, options });
+        self.place_filter(filter, Subscriber { session: key, options }, fx);
         Ok(before)
     }
 
     /// Takes a filter off a session; gives what it was.
-    pub(super) fn drop_filter(&mut self, key: Key, filter: &str) -> Option<Options> {
+    pub(super) fn drop_filter(
+        &mut self,
+        key: Key,
+        filter: &str,
+        fx: &mut Effects,
+    ) -> Option<Options> {
         let before = self.sessions.get_mut(key)?.filters.remove(filter)?;
-        self.tree.remove(filter, key);
+        self.displace_filter(filter, key, fx);
         Some(before)
     }
 
@@ -126,7 +133,7 @@ impl Core {
         let Some(session) = self.open_session(key) else { return };
         let (mut codes, mut undo) = (Vec::new(), Vec::new());
         for filter in unsubscribe.filters.iter() {
-            let before = self.drop_filter(session, filter);
+            let before = self.drop_filter(session, filter, fx);
             codes.push(match before {
                 Some(_) => Reason::Success as u8,
                 None => Reason::NoSubscriptionExisted as u8,

@@ -16,6 +16,7 @@ mod qos;
 mod refuse;
 mod resume;
 mod retain;
+mod share;
 mod subscribe;
 mod will;
 
