@@ -1,9 +1,12 @@
-//! The wire codec without the rest of the house.
+//! The wire codec and the framing of WebSockets without the rest of the house.
 
 #[path = "../src/broker/wire/mod.rs"]
 pub mod wire;
 
-/// The room it stands in.
+#[path = "../src/broker/websocket.rs"]
+pub mod websocket;
+
+/// The room they stand in.
 pub mod broker {
-    pub use crate::wire;
+    pub use crate::{websocket, wire};
 }

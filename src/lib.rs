@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   apps, mosquitto_sub, CLI          any MQTT cloud
-//!          | unix, tcp                     ^ | TLS
+//!          | unix, tcp, tls, ws            ^ | TLS
 //!          v                               | v
 //!   +--- broker ------------------------------------+   own thread, never waits for storage
 //!   | listeners -> identity -> acl -> sessions,     |

@@ -31,6 +31,18 @@ fn told(problems: &[Problem]) -> Vec<String> {
 }
 
 #[test]
+fn every_example_is_understood() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = std::fs::read_dir(dir).expect("examples").map(|file| file.expect("a file").path());
+    let files: Vec<PathBuf> =
+        files.filter(|file| file.extension().is_some_and(|ext| ext == "yaml")).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        assert_eq!(told(&loaded(&file).1), [""; 0], "{}", file.display());
+    }
+}
+
+#[test]
 fn everything_our_own_form_can_say_is_understood() {
     let (config, problems) = loaded(&fixture("own.yaml"));
     assert_eq!(told(&problems), [""; 0]);

@@ -47,7 +47,8 @@ pub struct Limits {
     pub max_packet_size: Size,
     /// Bytes of the first packet, before anyone is known.
     pub max_connect_size: Size,
-    /// From accept to a whole CONNECT.
+    /// From accept to a whole CONNECT; where TLS or a request for a WebSocket comes first, that has as
+    /// long before.
     pub connect_timeout: Duration,
     /// Connections in all.
     pub max_connections: u32,

@@ -1,10 +1,11 @@
 //! The broker: MQTT 3.1.1 and 5.0, in a thread of its own.
 //!
 //! ```text
-//!   sockets ──> turn (epoll) ──> core: decides ──> bytes, one write per connection per turn
+//!   unix, tcp ──> turn (epoll) ──> core: decides ──> bytes, one write per connection per turn
 //!                  ^   |            |
 //!     links ──> intake |            +──> writes: one batch per turn ──> storage ──> intake
-//!                      +──> gate (commands), links (deliveries), password checks
+//!                  ^   +──> gate (commands), links (deliveries)
+//!   tls, ws ──> door <─┴──> passwords to check
 //! ```
 //! The core is pure and knows neither sockets nor disk nor clock; `turn` is the only hand. Storage is
 //! never waited for: an acknowledgement that needs the disk is sent in a later turn.

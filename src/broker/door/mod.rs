@@ -8,7 +8,7 @@
 //! ```
 //! The broker's thread never sees a handshake: it is handed a stream that is ready for MQTT. The thread
 //! is there when a listener needs it, or when the first password comes; it lets all others go first
-//! (nice 10), and between two of its events it checks at most one password.
+//! (nice 5), and between two of its events it checks at most one password.
 
 mod certificate;
 pub mod config;

@@ -33,8 +33,9 @@ const LISTENERS: u64 = u64::MAX - 1024;
 const ACCEPTS: usize = 16;
 /// Pause of the listeners when the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Handshakes wait while a password is checked; the broker's clients never wait for either.
-const NICE: i32 = 10;
+/// A third of the weight of the broker's thread: enough to come in on a busy box, too little to be in
+/// its way.
+const NICE: i32 = 5;
 
 /// Everything the thread owns.
 pub(super) struct Room {
