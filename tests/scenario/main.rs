@@ -12,6 +12,7 @@ mod bridge;
 mod broker;
 mod cli;
 mod client;
+mod clients;
 mod commands;
 mod config;
 mod door;

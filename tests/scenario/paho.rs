@@ -35,11 +35,12 @@ struct Exception {
     why: String,
 }
 
-/// What the suite wants to be told: where it may not subscribe, and that it may write to its `$` topic. Its
-/// filter `+/+` with three retained messages wants the daemon's own topics deeper than two levels.
+/// What the suite takes for given: a filter nobody may subscribe to, a keep-alive of at most a minute, and that
+/// nothing is retained on `+/+`, so the daemon's own topics are deeper.
 fn daemon() -> Daemon {
-    let acl = "acl:\n  - {role: operator, deny: read, filter: test/nosubscribe}\n";
-    Daemon::build().unwatched().config("root: a/b/maestro").broker(acl).start()
+    let broker = "acl:\n  - {role: operator, deny: read, filter: test/nosubscribe}\n\
+                  limits: {max_keepalive: 60s}";
+    Daemon::build().unwatched().config("root: a/b/maestro").broker(broker).start()
 }
 
 fn run(checkout: &Path, file: &'static str, broker: &str, port: u16) -> Results {

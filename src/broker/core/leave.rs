@@ -174,7 +174,11 @@ impl Core {
             session.expiry_s = 0; // MQTT-3.1.4-4: the old session is discarded
         }
         match session.peer {
-            Peer::Wire(old) => self.end(old, Reason::SessionTakenOver, "", fx),
+            Peer::Wire(old) => {
+                // paho overlooks a reason without a Reason String
+                let text = "another connection came with this client identifier";
+                self.end(old, Reason::SessionTakenOver, text, fx);
+            }
             Peer::Away if clean_start => self.finish(key, fx),
             Peer::Away | Peer::Link => {}
         }
@@ -213,7 +217,7 @@ impl Core {
                 session.left_ms = fx.now.wall_ms();
                 self.store_session(session_key, fx);
             }
-            self.end(key, Reason::ServerShuttingDown, "", fx);
+            self.end(key, Reason::ServerShuttingDown, "the daemon is stopping", fx);
         }
         for (_, waiters) in self.waiting.drain() {
             for waiter in waiters {

@@ -415,7 +415,8 @@ impl Core {
         let Some(patience) = connection.patience else { return };
         let until = connection.last_seen + patience;
         if until <= fx.now.at {
-            self.end(key, Reason::KeepAliveTimeout, "", fx);
+            let text = "nothing came for one and a half times the keep-alive";
+            self.end(key, Reason::KeepAliveTimeout, text, fx);
         } else {
             self.due_at(until, Timer::Alive(key));
         }
