@@ -41,6 +41,8 @@ pub mod websocket;
 pub mod wire;
 
 pub use self::core::Counters;
+#[cfg(any(test, fuzzing))]
+pub use self::core::trial;
 pub use gate::{Gate, Held};
 pub use listener::{ListenError, OpenListener};
 pub use principal::{Bridged, Principal};

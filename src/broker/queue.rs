@@ -70,6 +70,13 @@ impl Queue {
         Queue { waiting: VecDeque::new(), bytes: 0, bounds }
     }
 
+    /// The bytes are those of its messages.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check(&self) {
+        let bytes: usize = self.waiting.iter().map(|waiting| waiting.message.weight()).sum();
+        assert_eq!(bytes, self.bytes, "bytes queued");
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }

@@ -112,6 +112,14 @@ impl Retained {
         Piece { after: None, ..piece }
     }
 
+    /// The bytes are those of its messages, within the bounds.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check(&self) {
+        let bytes: usize = self.topics.values().map(|kept| kept.weight()).sum();
+        assert_eq!(bytes, self.bytes, "bytes retained");
+        assert!(self.topics.iter().all(|(topic, kept)| *topic == kept.topic));
+    }
+
     /// When the next message expires.
     pub(crate) fn next_expiry(&self) -> Option<std::time::Instant> {
         self.topics.values().filter_map(|kept| kept.expires).min()

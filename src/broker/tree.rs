@@ -48,6 +48,14 @@ pub(crate) struct Matched {
     pub(crate) groups: Vec<Key>,
 }
 
+/// Who stands at a filter.
+#[cfg(any(test, fuzzing))]
+#[derive(Debug)]
+pub(crate) enum Found {
+    Session(Subscriber),
+    Group(Key),
+}
+
 impl Matched {
     pub(crate) fn clear(&mut self) {
         self.plain.clear();
@@ -80,6 +88,17 @@ impl Tree {
     /// The same for a shared subscription.
     pub(crate) fn remove_group(&mut self, filter: &str, group: Key) {
         self.root.prune(filter, Who::Group(group));
+    }
+
+    /// Each filter with who stands there, in no promised order.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn each(&self, mut found: impl FnMut(String, Found)) {
+        self.root.each("", &mut found);
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.root.is_empty()
     }
 
     /// Gathers who wants `topic`.
@@ -146,6 +165,24 @@ impl Node {
                 leave(&mut self.here, &mut self.groups_here, who);
                 self.is_empty()
             }
+        }
+    }
+
+    /// `path` is the filter of this node, with a `/` behind it; empty at the root.
+    #[cfg(any(test, fuzzing))]
+    fn each(&self, path: &str, found: &mut dyn FnMut(String, Found)) {
+        let (here, below) = (path.strip_suffix('/').unwrap_or(path), format!("{path}#"));
+        let lists =
+            [(here, &self.here, &self.groups_here), (&below, &self.below, &self.groups_below)];
+        for (filter, plain, groups) in lists {
+            plain.iter().for_each(|one| found(filter.to_string(), Found::Session(*one)));
+            groups.iter().for_each(|one| found(filter.to_string(), Found::Group(*one)));
+        }
+        for (name, child) in &self.children {
+            child.each(&format!("{path}{name}/"), found);
+        }
+        if let Some(any) = &self.any {
+            any.each(&format!("{path}+/"), found);
         }
     }
 

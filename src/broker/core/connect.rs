@@ -136,6 +136,10 @@ impl Core {
             let text = "there are as many sessions as broker.limits.max_sessions allows";
             return Err(no(Reason::QuotaExceeded, "broker.quota", text));
         }
+        if known.is_none() && self.has_its_share(&principal) {
+            let text = "you have as many sessions as broker.limits.max_connections_per_uid allows";
+            return Err(no(Reason::QuotaExceeded, "broker.quota", text));
+        }
         if let Some(will) = &connect.will {
             let publish =
                 acl::Publish { topic: will.topic, retain: will.retain, payload: will.payload };
@@ -145,6 +149,14 @@ impl Core {
                 .map_err(|denied| no(Reason::NotAuthorized, denied.code, &denied.message))?;
         }
         Ok(Arc::new(principal))
+    }
+
+    /// Nobody leaves so many sessions behind that there is no room for others.
+    fn has_its_share(&self, principal: &Principal) -> bool {
+        let share = usize::try_from(self.setting.limits.connections_per_uid).unwrap_or(usize::MAX);
+        let own = |session: &Session| session.principal.name == principal.name;
+        self.sessions.len() >= share
+            && self.sessions.iter().filter(|(_, session)| own(session)).count() >= share
     }
 
     fn refuse_connect(&mut self, key: Key, client: &str, unwelcome: &Unwelcome, fx: &mut Effects) {

@@ -61,6 +61,12 @@ impl Replays {
         self.ready.retain(|&ready| ready != session);
     }
 
+    /// All of it is for sessions that are there.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn check(&self, there: impl Fn(Key) -> bool) {
+        assert!(self.sessions.keys().chain(&self.ready).all(|&session| there(session)), "replays");
+    }
+
     /// Takes out what is to be continued for a session.
     fn next(&mut self, session: Key) -> Option<Replay> {
         self.sessions.get_mut(&session)?.pop_front()

@@ -44,6 +44,11 @@ impl Timers {
         self.heap.push(Reverse((at, timer)));
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
@@ -67,11 +72,11 @@ impl Timers {
     }
 
     /// Throws out what does not hold any more.
-    pub(super) fn keep(&mut self, holds: impl Fn(Timer) -> bool) {
+    pub(super) fn keep(&mut self, holds: impl Fn(Instant, Timer) -> bool) {
         let retained = self.retained;
         self.heap.retain(|Reverse((at, timer))| match timer {
             Timer::Retained => Some(*at) == retained,
-            Timer::Greeting(_) | Timer::Alive(_) | Timer::Session(_) => holds(*timer),
+            Timer::Greeting(_) | Timer::Alive(_) | Timer::Session(_) => holds(*at, *timer),
         });
         self.heap.shrink_to(FEW);
         self.crowded = 2 * self.heap.len();
@@ -93,7 +98,9 @@ mod tests {
             timers.add(at(100_000 + second), Timer::Alive(key));
             slots.remove(key);
             if timers.crowded() {
-                timers.keep(|timer| matches!(timer, Timer::Alive(key) if slots.get(key).is_some()));
+                timers.keep(
+                    |_, timer| matches!(timer, Timer::Alive(key) if slots.get(key).is_some()),
+                );
             }
         }
         assert!(timers.heap.len() <= FEW + 1, "{}", timers.heap.len());
@@ -109,7 +116,7 @@ mod tests {
         assert_eq!(timers.due(at(9)), None);
         assert_eq!(timers.due(at(10)), Some(Timer::Retained));
         timers.add(at(40), Timer::Retained);
-        timers.keep(|_| false);
+        timers.keep(|_, _| false);
         assert_eq!(timers.heap.len(), 1);
     }
 }

@@ -89,3 +89,30 @@ fn a_session_that_nobody_resumes_ends_when_its_time_is_over() {
     world.store(&store, &Ok(()));
     store.scan(Table::Session, &mut |_, _| panic!("no row is left"));
 }
+
+#[test]
+fn a_client_that_comes_and_goes_for_days_leaves_no_timers() {
+    let mut world = World::new();
+    for _ in 0..2000 {
+        let (key, _) = world.lasting(1, "restless");
+        world.core.closed(key, &mut world.fx);
+        world.fx.close.clear();
+        world.pass(1);
+    }
+    world.core.check();
+}
+
+#[test]
+fn nobody_leaves_so_many_sessions_that_there_is_no_room_for_others() {
+    let mut limits = limits();
+    (limits.sessions, limits.connections_per_uid) = (6, 3);
+    let mut world = World::with(limits, &Store::in_memory());
+    for id in ["a", "b", "c"] {
+        let (key, _) = world.lasting(1, id);
+        world.core.closed(key, &mut world.fx);
+    }
+    let (_, got) = world.connected(1, connect("d"));
+    assert_eq!(got, [Got::ConnAck { present: false, reason: Reason::QuotaExceeded }]);
+    let (_, got) = world.connected(2, connect("other"));
+    assert_eq!(got, [Got::ConnAck { present: false, reason: Reason::Success }]);
+}
