@@ -2,7 +2,7 @@
 //! from what can be read.
 //!
 //! ```text
-//!   maestro.redb.new --> maestro.redb                        the first
+//!   maestro.redb.new --> maestro.redb            the first, or the same rows in a smaller file
 //!   maestro.redb.new (made of the rows of a corrupt one) --> maestro.redb.rebuilt
 //!       maestro.redb (corrupt) --> maestro.redb.corrupt-<n>
 //!       maestro.redb.rebuilt --> maestro.redb
@@ -56,6 +56,21 @@ pub(super) fn open<D: Disk>(disk: &D, check: Check) -> Result<Tree, Fault> {
 fn make<D: Disk>(disk: &D) -> Result<Tree, Fault> {
     let _ = disk.remove(NEW); // mostly not there
     Tree::open(Backend(disk.open(NEW).map_err(Fault::Io)?), Check::AfterCrash)
+}
+
+/// Puts a copy in the place of a tree that is in good order, whose own file redb would not make
+/// smaller. After an error nobody knows which of the two has the name.
+pub(super) fn anew<D: Disk>(disk: &D, old: &Tree) -> Result<Tree, Fault> {
+    let copied = make(disk).and_then(|tree| tree.copy_from(old).map(|()| tree));
+    let tree = match copied {
+        Ok(tree) => tree,
+        Err(fault) => {
+            let _ = disk.remove(NEW); // or at the next start
+            return Err(fault);
+        }
+    };
+    disk.rename(NEW, TREE).map_err(Fault::Io)?;
+    Ok(tree)
 }
 
 /// Sets the tree aside; another, with the rows that can be read, takes its place. Gives it and the

@@ -176,6 +176,15 @@ impl Tree {
             Ok(txn.commit()?)
         })
     }
+    /// Bytes of the pages in use. Walks over all of them.
+    pub(super) fn used_bytes(&self) -> Result<u64, Fault> {
+        guarded(|| {
+            let txn = self.db.begin_write()?;
+            let stats = txn.stats()?;
+            txn.abort()?;
+            Ok(stats.allocated_pages() * stats.page_size() as u64)
+        })
+    }
     /// Copies every row that can be read and is what was written: from the first to the page that
     /// cannot be read, and from the last back to it. Only trouble of this tree is an error.
     pub(super) fn copy_from(&self, old: &Tree) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 //! How the engine gets well again: what is tried after trouble, and what a long rest gives back.
 
-use super::super::disk::{Disk, SUSPECT, TREE};
+use super::super::disk::{Disk, DiskFile, SUSPECT, TREE};
 use super::super::rows::Layer;
 use super::super::tree::{Check, Fault, Tree};
 use super::super::view::Health;
@@ -49,11 +49,54 @@ impl<D: Disk> Engine<D> {
         Ok(())
     }
 
-    /// A long rest: gives the RAM of the fresh rows back.
+    /// A long rest: gives the RAM of the fresh rows back, and the room of pages that nobody uses.
     pub(crate) fn rest(&mut self) {
         if self.health() == Health::Well && self.view.fresh().bytes() > self.sizes.rest_bytes {
             let _ = self.checkpoint_with(&Layer::default(), &[]); // told by its health
         }
+        if self.health() == Health::Well {
+            self.slim(u64::MAX);
+        }
+    }
+
+    /// A queue that was full once leaves redb a file full of free pages: a tree that uses less than a
+    /// quarter of its file is copied into another, which readers get when it is complete.
+    pub(super) fn slim(&mut self, longest: u64) {
+        let Some(tree) = self.view.tree() else { return };
+        match self.is_fat(&tree, longest) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(fault) => return self.not_slim(&fault),
+        }
+        let slim = aside::anew(&self.disk, &tree);
+        drop(tree);
+        match slim {
+            Ok(slim) => {
+                self.view.release();
+                self.view.settle(Some(slim));
+            }
+            Err(fault) => {
+                self.not_slim(&fault);
+                // The name may be the copy's already: what is written next must go where it is.
+                if let Err(fault) = self.reopen(Check::AfterCrash) {
+                    let cause = self.told(&fault);
+                    self.view.set_health(Health::Broken(cause));
+                }
+            }
+        }
+    }
+
+    fn is_fat(&self, tree: &Tree, longest: u64) -> Result<bool, Fault> {
+        let file = self.disk.open_to_read(TREE).and_then(|file| file.len()).map_err(Fault::Io)?;
+        if file <= self.sizes.slack_bytes {
+            return Ok(false);
+        }
+        let used = tree.used_bytes()?;
+        Ok(used <= longest && used * 4 < file)
+    }
+
+    fn not_slim(&self, fault: &Fault) {
+        tracing::warn!(path = self.disk.path(TREE), %fault, "store keeps its free pages");
     }
 
     /// Somebody read what was not written: verifies every page.

@@ -46,6 +46,9 @@ use super::view::{Health, Only, View};
 use super::{OpenError, trouble};
 use crate::contract;
 
+/// Checkpoints between two looks at the size of the tree's file, when there is no rest.
+const LOOK_EACH: u64 = 32;
+
 /// What a changed row costs the tree at least while it is not committed.
 const PAGE_BYTES: usize = 4096;
 
@@ -57,6 +60,10 @@ pub(crate) struct Sizes {
     pub(crate) reserve_bytes: u64,
     /// Fresh rows that are not worth a checkpoint at rest.
     pub(crate) rest_bytes: usize,
+    /// A tree's file up to this is never too large.
+    pub(crate) slack_bytes: u64,
+    /// Pages in use that are copied into a smaller file while somebody may wait for a commit.
+    pub(crate) hasty_bytes: u64,
     /// Bytes of pages in one commit while there is hardly any room.
     pub(crate) drained_bytes: usize,
 }
@@ -70,6 +77,8 @@ impl Default for Sizes {
             journal,
             reserve_bytes: 1024 * KIB,
             rest_bytes: 64 * 1024,
+            slack_bytes: 4096 * KIB,
+            hasty_bytes: 4096 * KIB,
             drained_bytes: 128 * 1024,
         }
     }
@@ -264,8 +273,11 @@ impl<D: Disk> Engine<D> {
         }
         self.attempts.clear();
         self.view.in_tree(rows);
-        self.view.tally.checkpoints.fetch_add(1, Relaxed);
+        let earlier = self.view.tally.checkpoints.fetch_add(1, Relaxed);
         self.begin_journal(next);
+        if earlier % LOOK_EACH == LOOK_EACH - 1 {
+            self.slim(self.sizes.hasty_bytes);
+        }
         Ok(())
     }
 

@@ -49,5 +49,7 @@ pub(crate) const SMALL: Sizes = Sizes {
     journal: Bounds { step_bytes: 1024, soft_bytes: 4096, hard_bytes: 6144 },
     reserve_bytes: 128 * 1024,
     rest_bytes: 512,
+    slack_bytes: 0,
+    hasty_bytes: u64::MAX,
     drained_bytes: 16 * 1024,
 };

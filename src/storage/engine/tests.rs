@@ -171,3 +171,30 @@ fn a_corrupt_tree_is_made_anew_from_its_readable_rows_and_the_journal() {
     assert_eq!(engine.health(), Health::Well);
     engine.apply(put(1, 10)).unwrap();
 }
+
+#[test]
+fn a_file_that_was_full_once_is_small_again_after_a_rest_also_when_the_power_goes_meanwhile() {
+    let disk = FaultyDisk::new(1);
+    let mut engine = open(&disk);
+    let size = |disk: &FaultyDisk| {
+        use super::super::disk::{Disk, DiskFile, TREE};
+        disk.open_to_read(TREE).unwrap().len().unwrap()
+    };
+    for key in 0..3000 {
+        engine.apply(put(key, 1000)).unwrap();
+    }
+    for key in 0..2990_u32 {
+        let gone = Batch::default().delete(Table::Queue, key.to_be_bytes());
+        engine.apply(gone).unwrap();
+    }
+    let full = size(&disk);
+    let left: Vec<_> = (2990..3000).collect();
+    let before = disk.operations().writes;
+    engine.rest();
+    assert!(size(&disk) * 4 < full, "{full} to {}", size(&disk));
+    assert_eq!(keys(&engine), left);
+    engine.apply(put(3000, 10)).unwrap();
+    assert_eq!(keys(&open(&disk.crash(7))), [left.as_slice(), &[3000]].concat());
+    let writes = disk.operations().writes - before;
+    assert!(writes < 400, "{writes} writes for ten rows");
+}
