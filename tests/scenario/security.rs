@@ -5,9 +5,10 @@
 use std::process::Command;
 
 use crate::support::{
+    certificates::Authority,
     client::{Client, PublishProperties},
     clock::{PATIENCE, until},
-    daemon::{Builder, Daemon},
+    daemon::{Builder, Daemon, free_port},
     net::Link,
     peers,
     process::command,
@@ -35,7 +36,7 @@ struct Caller {
     uid: u32,
     groups: Vec<u32>,
     listener: String,
-    more: Vec<&'static str>,
+    more: Vec<String>,
     /// Of verbs of class read and change, of an operator's word to an app, of verbs of class danger.
     may: [Verdict; 4],
 }
@@ -102,8 +103,18 @@ fn reachable(builder: Builder) -> Result<Builder, String> {
     for (name, role) in [("bob", "operator"), ("carol", "admin"), ("olaf", "observer")] {
         add_user(&dir.join("users"), name, role);
     }
+    let authority = Authority::new(&dir);
+    for name in ["server", "valve", "chief", "boss"] {
+        authority.issue(name, &[]);
+    }
+    let tls = free_port();
+    std::fs::write(dir.join("tls.port"), tls.to_string()).expect("for the callers");
     let dir = dir.display().to_string();
-    let more = format!("users: {dir}/users\n");
+    let more = format!(
+        "  - tls: 127.0.0.1:{tls}\n    cert: {dir}/server.pem\n    key: {dir}/server.key\n    \
+         client_ca: {dir}/ca.pem\nusers: {dir}/users\ncertificates:\n  \
+         - {{subject: chief, role: operator}}\n  - {{subject: boss, role: admin}}\n"
+    );
     builder.broker(&more).over("/etc/group", &std::path::Path::new(&dir).join("group"))
 }
 
@@ -128,10 +139,20 @@ fn callers(daemon: &Daemon) -> Vec<Caller> {
         more: vec![],
         may,
     };
-    let with = |caller: Caller, more: &[&'static str]| Caller { more: more.to_vec(), ..caller };
+    let dir = daemon.dir().display().to_string();
+    let port = std::fs::read_to_string(daemon.dir().join("tls.port")).expect("its TLS port");
+    let tls = format!("-h localhost -p {port} --cafile {dir}/ca.pem");
+    let with = |caller: Caller, more: &[&str]| {
+        let more = more.iter().map(ToString::to_string).collect();
+        Caller { more, ..caller }
+    };
+    let bearing = |caller: Caller, name: &str| {
+        let [cert, key] = ["pem", "key"].map(|end| format!("{dir}/{name}.{end}"));
+        with(caller, &["--cert", &cert, "--key", &key])
+    };
     let app = [Taken, Refused, Refused, Refused];
     let operator = [Taken, Taken, Taken, Refused];
-    let unknown = [NotLetIn(0x86); 4];
+    let (unknown, nobody) = ([NotLetIn(0x86); 4], [NotLetIn(0x87); 4]);
     vec![
         caller("an ordinary user by Unix", NOBODY, &[], &unix, app),
         caller("an ordinary user by TCP", NOBODY, &[], &tcp, app),
@@ -160,6 +181,15 @@ fn callers(daemon: &Daemon) -> Vec<Caller> {
             caller("a wrong password of root by Unix", 0, &[], &unix, unknown),
             &["-u", "carol", "-P", "guess"],
         ),
+        caller("root by TLS without a word", 0, &[], &tls, nobody),
+        with(caller("a name by TLS without a password", 0, &[], &tls, nobody), &["-u", "carol"]),
+        with(
+            caller("an admin by password, capped by TLS", NOBODY, &[], &tls, operator),
+            &["-u", "carol", "-P", "secret"],
+        ),
+        bearing(caller("a certificate", NOBODY, &[], &tls, app), "valve"),
+        bearing(caller("an operator by certificate", NOBODY, &[], &tls, operator), "chief"),
+        bearing(caller("an admin by certificate, capped", 0, &[], &tls, operator), "boss"),
         caller("root by Unix", 0, &[], &unix, [Taken; 4]),
     ]
 }
@@ -183,6 +213,7 @@ fn every_caller_may_what_its_role_says_and_every_refusal_is_told() {
             let code = match may {
                 Taken => continue,
                 Refused => "broker.not_authorized",
+                NotLetIn(0x87) => "broker.anonymous",
                 NotLetIn(_) => "broker.bad_password",
             };
             let event = told.wait_for(PATIENCE, |m| m.topic.contains(&format!("/{id}/"))).json();

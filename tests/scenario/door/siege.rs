@@ -112,7 +112,7 @@ fn who_says_nothing_is_let_go_in_time() {
         let mut byte = [0];
         assert_eq!(connect(port).read(&mut byte).unwrap_or(0), 0, "it is closed");
         let waited = now() - begun;
-        assert!((900..5000).contains(&waited.as_millis()), "{waited:?}");
+        assert!(waited >= Duration::from_millis(900) && waited < PATIENCE, "{waited:?}");
     }
     let mut stream = StreamOwned::new(client(&house), connect(house.tls));
     while stream.conn.is_handshaking() {
@@ -120,7 +120,7 @@ fn who_says_nothing_is_let_go_in_time() {
     }
     let begun = now();
     let _ = stream.read(&mut [0]);
-    assert!(now() - begun < Duration::from_secs(5), "nor after the handshake");
+    assert!(now() - begun < PATIENCE, "nor after the handshake");
 }
 
 #[test]
