@@ -23,6 +23,7 @@ mod limits;
 mod listener;
 mod message;
 pub mod notice;
+mod parting;
 mod principal;
 mod promises;
 mod queue;

@@ -68,6 +68,15 @@ pub(super) struct Socket {
     pub(super) interest: EpollFlags,
 }
 
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tcp(stream) => stream.as_fd(),
+        }
+    }
+}
+
 impl Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -104,10 +113,7 @@ impl Socket {
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.stream {
-            Stream::Unix(stream) => stream.as_fd(),
-            Stream::Tcp(stream) => stream.as_fd(),
-        }
+        self.stream.as_fd()
     }
 
     /// What of MQTT came; it may be nothing yet.
@@ -172,8 +178,9 @@ impl Socket {
         Ok(())
     }
 
-    /// Ends it so that the last words arrive: bytes left unread would make the kernel send a reset.
-    pub(super) fn close(mut self, room: &mut Room) {
+    /// Ends it so that the last words arrive: bytes left unread would make the kernel send a reset. The
+    /// stream, when the other side has not ended it and so may be writing.
+    pub(super) fn close(mut self, room: &mut Room) -> Option<Stream> {
         if let Some(layers) = &mut self.layers
             && !self.blocked
         {
@@ -183,7 +190,12 @@ impl Socket {
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
         };
-        let _ = self.stream.read(&mut room.read);
+        match self.stream.read(&mut room.read) {
+            Ok(0) => None,
+            Ok(_) => Some(self.stream),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(self.stream),
+            Err(_) => None,
+        }
     }
 }
 

@@ -23,10 +23,11 @@ use super::intake::{Intake, LinkId, Op, Ticket};
 use super::limits::Limits;
 use super::listener::{Came, OpenListener};
 use super::message::Now;
+use super::parting::Partings;
 use super::principal::Principal;
 use super::slack::Slack;
 use super::slots::Key;
-use super::socket::{Room, Socket};
+use super::socket::{Room, Socket, Stream};
 use super::{acl, config, users};
 use crate::bus::{Delivery, Link};
 use crate::linux::account::Accounts;
@@ -150,6 +151,7 @@ struct Turn {
     /// Listeners that ran out of file descriptors are looked at again then.
     listen_again: Option<Instant>,
     sockets: HashMap<Key, Socket>,
+    partings: Partings<Stream>,
     owners: HashMap<Key, mpsc::UnboundedSender<Delivery>>,
     store: Store,
     accounts: Accounts,
@@ -220,6 +222,7 @@ impl Turn {
             listeners,
             listen_again: None,
             sockets: HashMap::new(),
+            partings: Partings::new(),
             owners: HashMap::new(),
             store: parts.store,
             accounts,
@@ -257,6 +260,7 @@ impl Turn {
             self.core.go_on(&mut fx);
             self.perform(fx);
             self.listen_again(now);
+            self.partings.close(now.at);
             if self.slack.is_due(now.at) {
                 crate::linux::memory::give_back();
             }
@@ -274,7 +278,8 @@ impl Turn {
         if !self.later.is_empty() || self.core.unfinished() {
             return EpollTimeout::ZERO;
         }
-        let others = self.listen_again.into_iter().chain(self.slack.due());
+        let others =
+            self.listen_again.into_iter().chain(self.slack.due()).chain(self.partings.due());
         let due = self.core.wake().into_iter().chain(others).min();
         let Some(due) = due else { return EpollTimeout::NONE };
         let left = due.saturating_duration_since(now().at);
@@ -380,7 +385,7 @@ impl Turn {
         let Arrived { stream, layers, origin, said } = arrived;
         let socket = Socket::layered(stream, layers, said);
         let Some(key) = self.core.accept(fx.now, origin) else {
-            return socket.close(&mut self.room);
+            return drop(socket.close(&mut self.room));
         };
         let event = EpollEvent::new(EpollFlags::EPOLLIN, key.to_bits());
         if self.epoll.add(socket.as_fd(), event).is_err() {
@@ -570,7 +575,11 @@ impl Turn {
             if let Some(out) = self.core.outbox(key) {
                 let _ = socket.write(out, &mut self.room); // its last words, if it takes them at once
             }
-            socket.close(&mut self.room);
+            let stream = socket.close(&mut self.room);
+            if let Some(stream) = stream.filter(|_| fx.told.contains(&key)) {
+                let _ = self.epoll.delete(&stream);
+                self.partings.keep(stream, fx.now.at);
+            }
             self.core.closed(key, fx);
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct Effects {
     pub(crate) dirty: Vec<Key>,
     /// Connections to close when their bytes are out.
     pub(crate) close: Vec<Key>,
+    /// Those of them that were told why: they are not closed in the middle of what they write.
+    pub(crate) told: Vec<Key>,
     /// Messages for the links of this process: session, message.
     pub(crate) deliver: Vec<(Key, Delivery)>,
     /// Publishes for the gate.
@@ -66,6 +68,7 @@ impl Effects {
             now,
             dirty: Vec::new(),
             close: Vec::new(),
+            told: Vec::new(),
             deliver: Vec::new(),
             hold: Vec::new(),
             verify: Vec::new(),

@@ -491,6 +491,7 @@ impl Core {
             }
             let properties = properties.as_properties();
             self.send(key, &Packet::Disconnect(Disconnect { reason, properties }), fx);
+            fx.told.push(key);
         }
         self.cut(key, fx);
     }

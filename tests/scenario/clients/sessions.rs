@@ -1,5 +1,7 @@
 //! Sessions of real clients: what outlives a connection, and what a connection leaves behind.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -215,4 +217,25 @@ fn acknowledgements_out_of_order_free_what_they_name_and_nothing_else() {
     }
     writer.publish("o", "next");
     assert_eq!(publishes(&mut client, 1)[0].0, "next");
+}
+
+#[test]
+fn a_client_that_goes_on_writing_still_hears_why_its_connection_ended() {
+    let daemon = Daemon::start();
+    let mut stream = TcpStream::connect(daemon.tcp()).expect("a connection");
+    stream.set_nodelay(true).expect("no delay");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let connect = b"\x10\x10\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x03abc";
+    stream.write_all(connect).expect("CONNECT");
+    let mut connack = [0; 2];
+    stream.read_exact(&mut connack).expect("CONNACK");
+    std::io::copy(&mut (&stream).take(connack[1].into()), &mut std::io::sink()).expect("the rest");
+    stream.write_all(b"\x30\x07\x00\x01a\x03\x23\x00\x00").expect("PUBLISH with topic alias 0");
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(b"\xC0\x00").expect("PINGREQ, and no reset");
+    }
+    let mut end = Vec::new();
+    stream.read_to_end(&mut end).expect("what came, to its end");
+    assert_eq!((end[0], end[2]), (0xE0, 0x94), "DISCONNECT, topic alias invalid: {end:?}");
 }
