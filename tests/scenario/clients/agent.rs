@@ -4,7 +4,8 @@
 //!   test ── {"do":"publish","topic":"a","qos":1,..} ──> agent.py, agent.js or rumqttc ── MQTT ──> daemon
 //!        <── {"sha256":..} or {"trouble":..} ─────────
 //! ```
-//! Orders: `connect` (id, version, clean, session_expiry, will, `hold`: take messages and acknowledge none),
+//! Orders: `connect` (id, version, clean, session_expiry, will, `hold`: take messages and acknowledge none,
+//! `way`: scheme, port, ca, user, password),
 //! `subscribe`, `unsubscribe`, `publish` and `publish_many` (until acknowledged), `messages` (so many, or
 //! what comes), `wait_end`, `disconnect`, and `drop` (the connection just ends).
 
@@ -49,6 +50,14 @@ const LIBRARIES: [Library; 4] = [Library::Paho1, Library::Paho2, Library::MqttJs
 /// Holds a promise against every library by both versions, all at the same time.
 pub(super) fn each(promise: impl Fn(Kind) + Sync) {
     let of = |version| LIBRARIES.map(|library| Kind { library, version });
+    all_of(&[of(4), of(5)].concat(), promise);
+}
+
+/// Holds it against the libraries that bring their own TLS and WebSockets.
+pub(super) fn each_with_layers(promise: impl Fn(Kind) + Sync) {
+    let of = |version| {
+        [Library::Paho1, Library::Paho2, Library::MqttJs].map(|library| Kind { library, version })
+    };
     all_of(&[of(4), of(5)].concat(), promise);
 }
 

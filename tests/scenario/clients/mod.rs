@@ -17,3 +17,4 @@ mod mosquitto;
 mod queues;
 mod rumqttc;
 mod sessions;
+mod ways;

@@ -2,6 +2,7 @@
 // tests/scenario/clients/agent.rs says which orders there are; agent.py understands the same.
 "use strict";
 const crypto = require("crypto");
+const fs = require("fs");
 const readline = require("readline");
 const mqtt = require("mqtt");
 
@@ -62,6 +63,13 @@ const orders = {
       host: "127.0.0.1", port, clientId: order.id, protocolVersion: version, clean: order.clean ?? true,
       keepalive: order.keepalive ?? 60, reconnectPeriod: 0, resubscribe: false,
     };
+    if (order.way) {
+      const { scheme, port, ca, user, password } = order.way;
+      Object.assign(options, { protocol: scheme, port, username: user, password });
+      if (scheme.startsWith("ws")) options.path = "/mqtt";
+      if (ca) options.ca = fs.readFileSync(ca);
+      if (scheme === "wss") options.wsOptions = { ca: options.ca };
+    }
     if (version === 5) {
       options.properties = {};
       if (order.session_expiry !== undefined) options.properties.sessionExpiryInterval = order.session_expiry;

@@ -64,7 +64,14 @@ class Agent:
         if PAHO_2:
             words["callback_api_version"] = mqtt.CallbackAPIVersion.VERSION2
             words["manual_ack"] = order.get("hold", False)
+        way = order.get("way", {"scheme": "mqtt", "port": self.port})
+        if way["scheme"].startswith("ws"):
+            words["transport"] = "websockets"
         self.client = client = mqtt.Client(**words)
+        if "ca" in way:
+            client.tls_set(ca_certs=way["ca"])
+        if "user" in way:
+            client.username_pw_set(way["user"], way["password"])
         self.hold = order.get("hold", False)
         self.connected, self.answers = queue.Queue(), queue.Queue()
         self.messages, self.ended = queue.Queue(), queue.Queue()
@@ -81,7 +88,7 @@ class Agent:
             if self.version == 5:
                 words["properties"] = properties(PacketTypes.WILLMESSAGE, will)
             client.will_set(will["topic"], will["payload"], **words)
-        client.connect("127.0.0.1", self.port, keepalive=order.get("keepalive", 60), **more)
+        client.connect("127.0.0.1", way["port"], keepalive=order.get("keepalive", 60), **more)
         client.loop_start()
         flags, reason = self.connected.get(timeout=PATIENCE_S)
         present = flags.session_present if PAHO_2 else bool(flags["session present"])
