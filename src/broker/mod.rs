@@ -41,9 +41,9 @@ pub mod users;
 pub mod websocket;
 pub mod wire;
 
-pub use self::core::Counters;
 #[cfg(any(test, fuzzing))]
 pub use self::core::trial;
+pub use self::core::{Counters, Traffic};
 pub use gate::{Gate, Held};
 pub use listener::{ListenError, OpenListener};
 pub use principal::{Bridged, Principal};

@@ -81,6 +81,11 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// The weight of what waits.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -40,6 +40,11 @@ impl Retained {
         self.topics.len()
     }
 
+    /// The weight of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn has(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }

@@ -246,6 +246,7 @@ impl Core {
         self.acknowledge_connect(key, at, connect, fx);
         self.announce(key, at.session, fx);
         self.pump(at.session, fx);
+        self.watch_sys(at.session, fx);
     }
 
     /// §3.1.2.11.2, and CleanSession of 3.1.1.
@@ -293,6 +294,7 @@ impl Core {
         let released: Vec<_> = open.flight.released().collect();
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.state = State::Open(at.session);
+        self.sys.entered();
         connection.id_is_chosen = !connect.client_id.is_empty();
         connection.aliases_out = alias::Outbound::new(aliases);
         let patience = Duration::from_millis(1500) * u32::from(keep_alive_s);

@@ -12,6 +12,7 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use super::alias;
+use super::traffic::Traffic;
 use crate::broker::identity::Transport;
 use crate::broker::intake::Ticket;
 use crate::broker::session::Options;
@@ -111,6 +112,8 @@ pub(crate) struct Connection {
     pub(super) aliases_out: Option<Box<alias::Outbound>>,
     /// QoS 1 and 2 publishes of this connection that we have not done with (§4.9).
     pub(super) unfinished: u16,
+    /// What went over it.
+    pub(super) traffic: Traffic,
     /// Over a limit of connections, and in only to be told so: the text.
     pub(crate) surplus: Option<&'static str>,
 }
@@ -189,17 +192,21 @@ impl Connection {
             aliases_in: alias::Inbound::default(),
             aliases_out: None,
             unfinished: 0,
+            traffic: Traffic::default(),
             surplus: None,
         }
     }
 
     /// Appends a packet, without its reason string when the client cannot take or does not want it.
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
+        let before = self.out.len();
         let _ = wire::encode_within(self.version, packet, self.max_packet, &mut self.out);
+        self.traffic.went(self.out.len() - before);
     }
 
-    /// Appends a PUBLISH, with a topic alias where the client takes one.
-    pub(super) fn publish(&mut self, publish: &Publish<'_>) {
+    /// Appends a PUBLISH, with a topic alias where the client takes one; false when it is too large.
+    pub(super) fn publish(&mut self, publish: &Publish<'_>) -> bool {
+        let before = self.out.len();
         let (version, max, out) = (self.version, self.max_packet, &mut self.out);
         let mut send = |publish: &Publish<'_>| {
             let _ = wire::encode_within(version, &Packet::Publish(*publish), max, out);
@@ -208,6 +215,12 @@ impl Connection {
             None => send(publish),
             Some(aliases) => aliases.publish(publish, max, send),
         }
+        let size = self.out.len() - before;
+        self.traffic.went(size);
+        if size > 0 {
+            self.traffic.publish_went(publish.payload.len());
+        }
+        size > 0
     }
 
     /// Notes an acknowledgement in its place; it goes out when everything before it has.

@@ -18,6 +18,7 @@ impl Core {
     pub(crate) fn closed(&mut self, key: Key, fx: &mut Effects) {
         self.cut(key, fx);
         let Some(connection) = self.connections.remove(key) else { return };
+        self.counters.traffic += connection.traffic;
         if connection.surplus.is_some() {
             self.surplus -= 1;
             return;
@@ -60,6 +61,9 @@ impl Core {
             return;
         }
         fx.close.push(key);
+        if matches!(state, State::Open(_)) {
+            self.sys.left();
+        }
         if let State::Open(session) = state
             && self.sessions.get(session).is_some_and(|open| open.peer == Peer::Wire(key))
         {
@@ -106,6 +110,7 @@ impl Core {
         }
         let over = |at: Option<std::time::Instant>| at.is_some_and(|at| at <= fx.now.at);
         if self.sessions.get(key).is_some_and(|session| over(session.ends_at)) {
+            self.sys.expired += 1;
             self.finish(key, fx);
         }
     }

@@ -44,10 +44,12 @@ mod rows;
 mod settle;
 mod share;
 mod subscribe;
+mod sys;
 mod tell;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod traffic;
 #[cfg(any(test, fuzzing))]
 pub mod trial;
 
@@ -57,6 +59,7 @@ use std::time::Instant;
 
 pub(super) use effects::Effects;
 use effects::Hold;
+pub use traffic::Traffic;
 
 pub(super) use connection::Origin;
 use connection::{Connection, Crowd, State};
@@ -123,6 +126,7 @@ pub(crate) struct Core {
     properties: PropertyBuffer,
     counters: Counters,
     telling: Telling,
+    sys: sys::Sys,
     own_name: Arc<str>,
 }
 
@@ -162,6 +166,8 @@ pub struct Counters {
     pub sessions: u64,
     /// Retained messages now.
     pub retained: u64,
+    /// What went over the connections, those that ended included.
+    pub traffic: Traffic,
 }
 
 impl Core {
@@ -190,6 +196,7 @@ impl Core {
             properties: PropertyBuffer::new(),
             counters: Counters::default(),
             telling: Telling::default(),
+            sys: sys::Sys::default(),
             own_name: "maestro:broker".into(),
         }
     }
@@ -249,6 +256,9 @@ impl Core {
                 }
             };
             done += frame.size;
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.traffic.came(frame.size);
+            }
             self.spent += 2 + frame.size / 256;
             if let Err(malformed) = self.packet(key, &frame, fx) {
                 self.malformed(key, malformed, fx);
@@ -354,6 +364,7 @@ impl Core {
 
     /// An operation of this process.
     pub(crate) fn operation(&mut self, op: Op, fx: &mut Effects) {
+        self.began(fx.now.at);
         match op {
             Op::Attach { link, principal, deliveries: _ } => {
                 self.attach(link, principal, fx);
@@ -387,16 +398,20 @@ impl Core {
                 Timer::Alive(key) => self.alive_due(key, fx),
                 Timer::Session(key) => self.session_due(key, fx),
                 Timer::Retained => self.retained_due(fx),
+                Timer::Sys => self.sys_due(fx),
             }
         }
     }
 
     /// What it has done, and how much it holds now.
     pub(crate) fn counters(&self) -> Counters {
+        let mut traffic = self.counters.traffic;
+        self.connections.iter().for_each(|(_, connection)| traffic += connection.traffic);
         Counters {
             clients: self.connections.len() as u64,
             sessions: self.sessions.len() as u64,
             retained: self.retained.len() as u64,
+            traffic,
             ..self.counters
         }
     }
@@ -442,7 +457,7 @@ impl Core {
                 Timer::Session(key) => sessions
                     .get(key)
                     .is_some_and(|session| [session.will_at, session.ends_at].contains(&Some(at))),
-                Timer::Retained => true,
+                Timer::Retained | Timer::Sys => true,
             });
         }
     }

@@ -56,6 +56,7 @@ impl Core {
         else {
             return;
         };
+        connection.traffic.publish_came(publish.payload.len());
         let (max, alias) = (self.setting.limits.topic_alias, publish.properties.topic_alias());
         let mut aliases = std::mem::take(&mut connection.aliases_in);
         match aliases.topic(publish.topic, alias, max) {

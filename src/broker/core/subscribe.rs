@@ -50,8 +50,10 @@ impl Core {
         self.owe(key, Owed { text: why.unwrap_or_default(), ..owed }, fx);
         for (filter, subscriber) in fresh {
             self.replay(subscriber, filter, fx);
+            self.tell_sys(subscriber, filter, fx);
         }
         self.pump(session, fx); // a shared subscription may have something for it
+        self.watch_sys(session, fx);
     }
 
     /// The filters of a durable session are safe when this ticket is settled.

@@ -70,7 +70,7 @@ impl Core {
         self.fan_out(&Incoming::of(&message, true), None, Window::Background, fx);
     }
 
-    fn own(&self, topic: String, payload: Vec<u8>) -> Message {
+    pub(super) fn own(&self, topic: String, payload: Vec<u8>) -> Message {
         Message {
             topic: topic.into(),
             payload: payload.into(),

@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Session(Key),
     /// A retained message expires.
     Retained,
+    /// The figures of `$SYS` are said again.
+    Sys,
 }
 
 /// All of it.
@@ -76,7 +78,9 @@ impl Timers {
         let retained = self.retained;
         self.heap.retain(|Reverse((at, timer))| match timer {
             Timer::Retained => Some(*at) == retained,
-            Timer::Greeting(_) | Timer::Alive(_) | Timer::Session(_) => holds(*at, *timer),
+            Timer::Greeting(_) | Timer::Alive(_) | Timer::Session(_) | Timer::Sys => {
+                holds(*at, *timer)
+            }
         });
         self.heap.shrink_to(FEW);
         self.crowded = 2 * self.heap.len();

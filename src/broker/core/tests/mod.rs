@@ -18,6 +18,7 @@ mod resume;
 mod retain;
 mod share;
 mod subscribe;
+mod sys;
 mod will;
 
 use std::num::NonZeroU16;
