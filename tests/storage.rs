@@ -17,6 +17,8 @@ use maestro::storage::{Batch, OpenError, Store, Table, Unsafe, Window};
 
 /// Set in a child process of a test: the directory it works in.
 const CHILD: &str = "MAESTRO_TEST_STORE";
+/// Bytes of a row in the test that kills: large enough for a checkpoint every few hundred.
+const VALUE: usize = 2000;
 /// Longer than any machine needs; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -211,7 +213,7 @@ fn nothing_acknowledged_is_lost_and_no_batch_is_halved_by_a_kill_at_any_instant(
         assert!(queue == ledger, "half a batch in round {round}");
         for number in 1..=acknowledged {
             let value = store.read(Table::Queue, &number.to_be_bytes());
-            assert_eq!(value, Some(vec![7; 100]), "{number} of {acknowledged}, round {round}");
+            assert!(value == Some(vec![7; VALUE]), "{number} of {acknowledged}, round {round}");
         }
     }
     println!("{acknowledged} acknowledged, 0 lost");
@@ -226,11 +228,9 @@ fn acknowledge_for_ever(directory: &Path) {
     for number in next.. {
         let told = told.clone();
         let key = number.to_be_bytes();
-        let batch = Batch::default().put(Table::Queue, key, vec![7; 100]).put(
-            Table::Ledger,
-            key,
-            vec![7; 100],
-        );
+        let value = vec![7; VALUE];
+        let batch =
+            Batch::default().put(Table::Queue, key, value.clone()).put(Table::Ledger, key, value);
         store.write(batch, Window::Promise, move |verdict| {
             verdict.unwrap();
             told.send(number).unwrap();
@@ -268,17 +268,20 @@ fn a_corrupt_file_is_set_aside_and_said_and_a_new_store_begins() {
 }
 
 #[test]
-fn whatever_bytes_of_the_file_are_changed_the_store_opens_reads_and_writes() {
+fn whatever_bytes_of_the_files_are_changed_the_store_opens_reads_and_writes() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("maestro.redb");
+    let files = ["maestro.redb", "maestro.journal"].map(|name| directory.path().join(name));
     let store = Store::open(directory.path()).unwrap();
-    let mut batch = Batch::default();
-    for n in 0..400_u32 {
-        batch = batch.put(Table::Queue, n.to_be_bytes(), vec![7; 300]);
+    for n in 0..900_u32 {
+        // more than the journal takes: some rows are in the one file, some in the other
+        let batch = Batch::default().put(Table::Queue, n.to_be_bytes(), vec![7; 1500]);
+        store.write(batch, Window::Background, |_| ());
+        if n % 100 == 50 {
+            flush(&store);
+        }
     }
-    commit(&store, batch, Window::Promise).unwrap();
     drop(store);
-    let good = std::fs::read(&path).unwrap();
+    let good = files.clone().map(|path| std::fs::read(path).unwrap());
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = |below: usize| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -287,17 +290,24 @@ fn whatever_bytes_of_the_file_are_changed_the_store_opens_reads_and_writes() {
     for round in 0..long::count(60, 2000) {
         let mut bytes = good.clone();
         for _ in 0..=(round % 7) {
+            let bytes = &mut bytes[next(2)];
             let place = next(if round % 2 == 0 { 4096 } else { bytes.len() });
             let end = (place + 64).min(bytes.len());
             bytes[place..end].fill(u8::try_from(next(256)).unwrap());
         }
         if round % 10 == 9 {
-            bytes.truncate(good.len() / 2);
+            bytes[next(2)].truncate(next(good[0].len()));
         }
-        std::fs::write(&path, &bytes).unwrap();
+        for (path, bytes) in files.iter().zip(&bytes) {
+            std::fs::write(path, bytes).unwrap();
+        }
         let store = Store::open(directory.path()).unwrap();
         let _ = rows(&store, Table::Queue);
-        let _ = store.read(Table::Queue, &7_u32.to_be_bytes());
+        let whole = store.read(Table::Queue, &7_u32.to_be_bytes());
+        assert!(
+            whole.is_none_or(|value| value == [7; 1500]),
+            "round {round}: not what was written"
+        );
         let written = put(&store, "k", "v");
         assert!(written.is_ok() || trouble(&store).is_some(), "round {round}: {written:?}");
         assert_eq!(store.read(Table::Meta, b"k"), Some(b"v".to_vec()), "round {round}");
@@ -352,16 +362,49 @@ fn a_disk_that_fills_up_loses_nothing_acknowledged_and_serves_again_when_it_has_
     }
     assert_eq!(put(&store, "while full", "v").unwrap_err().code, "storage.full");
     assert_eq!(store.read(Table::Meta, b"while full"), Some(b"v".to_vec()));
+    // what shrinks goes on, and is safe
+    put(&store, "before", "").unwrap();
+    let (gone, left) = acknowledged.split_at(acknowledged.len() / 2);
+    for key in gone {
+        commit(&store, Batch::default().delete(Table::Queue, *key), Window::Promise).unwrap();
+    }
     std::fs::remove_file(&ballast).unwrap();
     until_well(&store);
+    assert!(directory.join("maestro.reserve").exists());
     put(&store, "after", "v").unwrap();
     drop(store);
     let store = Store::open(&directory).unwrap();
-    for key in &acknowledged {
+    assert_eq!(trouble(&store), None);
+    for key in left {
         assert_eq!(store.read(Table::Queue, key), Some(vec![1; 50_000]));
     }
-    for key in ["before", "while full", "after"] {
-        assert_eq!(store.read(Table::Meta, key.as_bytes()), Some(b"v".to_vec()), "{key}");
+    assert_eq!(rows(&store, Table::Queue).len(), left.len() + 1, "and the one that was refused");
+    for (key, value) in [("before", ""), ("while full", "v"), ("after", "v")] {
+        assert_eq!(store.read(Table::Meta, key.as_bytes()), Some(value.into()), "{key}");
+    }
+}
+
+#[test]
+fn a_full_disk_whose_rows_are_all_removed_serves_again_by_itself() {
+    let Some(directory) = child_directory() else {
+        return in_small_tmpfs(
+            "a_full_disk_whose_rows_are_all_removed_serves_again_by_itself",
+            "8m",
+        );
+    };
+    let store = Store::open(&directory).unwrap();
+    let key = |n: u32| n.to_be_bytes();
+    let put = |n: u32| {
+        let batch = Batch::default().put(Table::Queue, key(n), vec![1; 20_000]);
+        commit(&store, batch, Window::Promise)
+    };
+    let full = (0..1000).find(|n| put(*n).is_err()).expect("the disk never fills up");
+    for n in 0..=full {
+        commit(&store, Batch::default().delete(Table::Queue, key(n)), Window::Promise).unwrap();
+    }
+    until_well(&store);
+    for n in 0..full / 2 {
+        put(n).unwrap();
     }
 }
 

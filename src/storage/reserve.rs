@@ -38,6 +38,10 @@ impl Reserve {
         self.there = true;
         Ok(())
     }
+    /// Whether it is whole.
+    pub(super) fn is_there(&self) -> bool {
+        self.there
+    }
     /// Gives its room back.
     pub(super) fn free(&mut self, disk: &impl Disk) {
         let _ = disk.remove(RESERVE); // not there, or a disk that takes no removal either

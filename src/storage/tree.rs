@@ -88,6 +88,10 @@ impl Tree {
             tracing::debug!(%fault, "store was not closed in good order");
         }
     }
+    /// Gives back to the disk what removed rows took up.
+    pub(super) fn compact(&mut self) -> Result<(), Fault> {
+        guarded(|| Ok(self.db.compact()?)).map(drop)
+    }
     /// The generation of the journal that is newer than the tree.
     pub(super) fn generation(&self) -> Result<Option<u64>, Fault> {
         let value = self.read(GENERATION)?;

@@ -84,7 +84,7 @@ struct Layers {
     /// The tree is closed and opens again: reads wait, because what is on disk cannot be seen.
     reopening: bool,
     health: Health,
-    stumbled: Option<String>,
+    stumbled: Option<Fault>,
 }
 
 impl View {
@@ -222,22 +222,28 @@ impl View {
     pub(super) fn tree(&self) -> Option<Arc<Tree>> {
         self.layers().tree.clone()
     }
-    /// Takes the tree away and waits for the last reader: two on one file would destroy it.
+    /// Takes the tree away and closes it.
     pub(super) fn release(&self) {
+        if let Some(tree) = self.take_tree() {
+            tree.close();
+        }
+    }
+    /// Takes the tree away and waits for the last reader: two on one file would destroy it.
+    pub(super) fn take_tree(&self) -> Option<Tree> {
         let mut layers = self.layers();
         layers.reopening = true;
         let tree = layers.tree.take();
         drop(layers);
-        let Some(mut tree) = tree else { return };
+        let mut tree = tree?;
         loop {
             match Arc::try_unwrap(tree) {
-                Ok(last) => return last.close(),
+                Ok(last) => return Some(last),
                 Err(shared) => tree = shared,
             }
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    /// After [`View::release`]: another tree, or none.
+    /// After [`View::take_tree`] or [`View::release`]: a tree, or none.
     pub(super) fn settle(&self, tree: Option<Tree>) {
         let mut layers = self.layers();
         layers.tree = tree.map(Arc::new);
@@ -245,11 +251,11 @@ impl View {
         drop(layers);
         self.reopened.notify_all();
     }
-    /// A read met rows that are not what was written.
-    pub(super) fn stumbled(&self, what: String) {
-        self.layers().stumbled = Some(what);
+    /// A read met a page that cannot be read, or rows that are not what was written.
+    pub(super) fn stumbled(&self, fault: Fault) {
+        self.layers().stumbled = Some(fault);
     }
-    pub(super) fn take_stumble(&self) -> Option<String> {
+    pub(super) fn take_stumble(&self) -> Option<Fault> {
         self.layers().stumbled.take()
     }
     pub(super) fn has_stumbled(&self) -> bool {
@@ -269,8 +275,8 @@ impl View {
             match tree.read(key) {
                 Ok(value) => return value,
                 Err(Fault::Io(_)) => self.wait_for_another(tree),
-                Err(Fault::Corrupt(what)) => {
-                    self.stumbled(what);
+                Err(fault @ Fault::Corrupt(_)) => {
+                    self.stumbled(fault);
                     return None;
                 }
             }
@@ -299,7 +305,7 @@ impl View {
         if let Some(tree) = tree
             && let Err(fault) = tree.scan(table, &mut merge)
         {
-            self.stumbled(fault.to_string());
+            self.stumbled(fault);
         }
         for (key, row) in newer {
             if let Some(value) = row.value {

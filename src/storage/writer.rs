@@ -20,7 +20,7 @@ use super::pending::{Schedule, Told};
 use super::place::Place;
 use super::rows::Layer;
 use super::shared::{EARLY_BYTES, Shared, State};
-use super::tree::told_by;
+use super::tree::{Fault, told_by};
 use super::view::Health;
 use super::{OpenError, Status, Unsafe, trouble};
 
@@ -50,7 +50,7 @@ enum Turn {
     Commit,
     Mend,
     Rest,
-    Verify(String),
+    Verify(Fault),
     Close,
 }
 
@@ -81,7 +81,7 @@ impl Writer {
                 Turn::Commit => self.commit(),
                 Turn::Mend => self.engine.mend(),
                 Turn::Rest => self.engine.rest(),
-                Turn::Verify(what) => self.engine.verify(&what),
+                Turn::Verify(stumble) => self.engine.verify(&stumble),
                 Turn::Close => break,
             }
             self.look();
@@ -98,8 +98,8 @@ impl Writer {
             if state.closing {
                 return Turn::Close;
             }
-            if let Some(what) = shared.view.take_stumble() {
-                return Turn::Verify(what);
+            if let Some(stumble) = shared.view.take_stumble() {
+                return Turn::Verify(stumble);
             }
             if self.commit_is_due(&mut state, now) {
                 return Turn::Commit;

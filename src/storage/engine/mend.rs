@@ -32,6 +32,10 @@ impl<D: Disk> Engine<D> {
         if self.view.tree().is_none() {
             self.reopen(Check::Everything).map_err(|fault| self.told(&fault))?;
         }
+        if self.reserve.restore(&self.disk).is_err() && !self.view.fresh().is_empty() {
+            // what was removed since the last look may make room for it
+            self.shrink().map_err(|fault| self.told(&fault))?;
+        }
         let reserve = self.reserve.restore(&self.disk);
         reserve.map_err(|e| trouble::of_io(&self.disk.path(TREE), &e))?;
         if self.journal.is_none() || !self.attempts.is_empty() || !self.view.fresh().is_empty() {
@@ -40,13 +44,30 @@ impl<D: Disk> Engine<D> {
         self.take_held()
     }
 
+    /// Takes removed rows out of the tree, and their room out of its file.
+    fn shrink(&mut self) -> Result<(), Fault> {
+        let shrunk = self.drain().and_then(|()| {
+            let Some(mut tree) = self.view.take_tree() else { return Ok(()) };
+            let compacted = tree.compact();
+            self.view.settle(Some(tree));
+            compacted
+        });
+        if shrunk.is_err() {
+            self.reopen(Check::AfterCrash)?;
+        }
+        shrunk
+    }
+
     /// Writes what was held, and is well.
     pub(super) fn take_held(&mut self) -> Result<(), contract::Error> {
-        while !self.view.is_well_again() {
-            let held = self.view.held();
-            self.take(&held)?;
+        loop {
+            match self.view.health() {
+                // spent again by a checkpoint on the way here
+                Health::Tight(cause) if !self.reserve.is_there() => return Err(cause),
+                _ if self.view.is_well_again() => return Ok(()),
+                _ => self.take(&self.view.held())?,
+            }
         }
-        Ok(())
     }
 
     /// A long rest: gives the RAM of the fresh rows back, and the room of pages that nobody uses.
@@ -99,15 +120,34 @@ impl<D: Disk> Engine<D> {
         tracing::warn!(path = self.disk.path(TREE), %fault, "store keeps its free pages");
     }
 
-    /// Somebody read what was not written: verifies every page.
-    pub(in crate::storage) fn verify(&mut self, what: &str) {
-        tracing::error!(path = self.disk.path(TREE), what, "store has a corrupt page");
-        let cause = contract::Error::new("storage.corrupt", format!("a corrupt page: {what}"));
-        self.notice = Some(cause.hint("the file was verified and found whole"));
+    /// Somebody could not read the tree. What is proven corrupt is made anew, else every page is
+    /// verified.
+    pub(in crate::storage) fn verify(&mut self, stumble: &Fault) {
+        tracing::error!(path = self.disk.path(TREE), %stumble, "store cannot be read");
+        if matches!(self.view.health(), Health::InRam(_)) {
+            return; // nothing can be made anew on a disk that cannot be written
+        }
         drop(self.disk.open(SUSPECT)); // if the process ends meanwhile
-        if let Err(fault) = self.reopen(Check::Everything) {
-            let cause = self.told(&fault);
-            self.view.set_health(Health::Broken(cause));
+        let mended = match stumble {
+            Fault::Io(_) => self.reopen(Check::Everything),
+            Fault::Corrupt(_) => {
+                self.view.release();
+                let rebuilt = self.rebuild(stumble);
+                rebuilt.map(|tree| self.view.settle(Some(tree)))
+            }
+        };
+        match mended {
+            Ok(()) => {
+                let _ = self.disk.remove(SUSPECT);
+            }
+            Err(fault) => {
+                let cause = self.told(&fault);
+                // what can be read stays to be read
+                if self.reopen(Check::AfterCrash).is_err() {
+                    self.view.settle(None);
+                }
+                self.suffer(&cause);
+            }
         }
     }
 

@@ -56,6 +56,8 @@ const PAGE_BYTES: usize = 4096;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     pub(crate) journal: Bounds,
+    /// What the rows in it may cost in RAM before a checkpoint; small ones cost more than there.
+    pub(crate) fresh_bytes: usize,
     /// Room for the checkpoint of a full journal.
     pub(crate) reserve_bytes: u64,
     /// Fresh rows that are not worth a checkpoint at rest.
@@ -75,6 +77,7 @@ impl Default for Sizes {
             Bounds { step_bytes: 256 * KIB, soft_bytes: 1024 * KIB, hard_bytes: 1280 * KIB };
         Sizes {
             journal,
+            fresh_bytes: 2 * 1024 * 1024,
             reserve_bytes: 1024 * KIB,
             rest_bytes: 64 * 1024,
             slack_bytes: 4096 * KIB,
@@ -176,7 +179,8 @@ impl<D: Disk> Engine<D> {
             self.view.in_journal(rows, Layer::default());
             return Ok(());
         }
-        if !self.append(rows, &changed, self.sizes.journal.soft_bytes) {
+        let much = self.view.fresh().bytes() > self.sizes.fresh_bytes;
+        if much || !self.append(rows, &changed, self.sizes.journal.soft_bytes) {
             self.checkpoint_with(rows, &changed)?;
         }
         self.view.tally.commits.fetch_add(1, Relaxed);
@@ -209,10 +213,11 @@ impl<D: Disk> Engine<D> {
                 }
             })
         });
-        if let Some(Err(Fault::Corrupt(what))) = &told {
-            self.view.stumbled(what.clone());
+        let known = matches!(told, Some(Ok(())));
+        if let Some(Err(fault)) = told {
+            self.view.stumbled(fault);
         }
-        if !matches!(told, Some(Ok(()))) {
+        if !known {
             changed.retain(|c| fresh.get(c.key).is_some());
             let unknown = unknown.into_iter();
             changed.extend(unknown.map(|(key, row)| Changed {
@@ -227,7 +232,10 @@ impl<D: Disk> Engine<D> {
 
     /// Whether the journal has taken it.
     fn append(&mut self, rows: &Layer, changed: &[Changed<'_>], bound: u64) -> bool {
-        let Some(journal) = &mut self.journal else { return false };
+        let Some(journal) = &mut self.journal else { return changed.is_empty() };
+        if changed.is_empty() {
+            return true;
+        }
         let changes: Vec<_> = changed.iter().map(Changed::change).collect();
         match journal.append(&changes, &self.attempts, bound) {
             Ok(bytes) => {
@@ -334,11 +342,16 @@ impl<D: Disk> Engine<D> {
         if done || !grows && self.append(rows, changed, self.sizes.journal.hard_bytes) {
             return Ok(());
         }
+        self.suffer(&cause);
+        Err(cause)
+    }
+
+    /// The tree takes nothing; the journal may.
+    fn suffer(&self, cause: &contract::Error) {
         self.view.set_health(match self.journal {
             Some(_) => Health::Tight(cause.clone()),
             None => Health::Broken(cause.clone()),
         });
-        Err(cause)
     }
 
     /// A checkpoint in small steps, removals first: what they free is room for the rest. Until the

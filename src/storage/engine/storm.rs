@@ -159,9 +159,9 @@ impl Storm {
                 4 => engine.rest(),
                 _ => self.write(&mut engine, &mut ledger),
             }
-            if let Some(what) = engine.view.take_stumble() {
-                self.trace.push(format!("stumble: {what}"));
-                engine.verify(&what);
+            if let Some(stumble) = engine.view.take_stumble() {
+                self.trace.push(format!("stumble: {stumble}"));
+                engine.verify(&stumble);
             }
             if self.disk.is_dead() {
                 break;

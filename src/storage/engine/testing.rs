@@ -47,6 +47,7 @@ impl<D: Disk> Rows for Engine<D> {
 /// Sizes with which a test meets checkpoints, a full journal and the reserve within a few rows.
 pub(crate) const SMALL: Sizes = Sizes {
     journal: Bounds { step_bytes: 1024, soft_bytes: 4096, hard_bytes: 6144 },
+    fresh_bytes: 6000,
     reserve_bytes: 128 * 1024,
     rest_bytes: 512,
     slack_bytes: 0,

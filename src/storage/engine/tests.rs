@@ -165,8 +165,8 @@ fn a_corrupt_tree_is_made_anew_from_its_readable_rows_and_the_journal() {
     let mut engine = open(&crashed);
     let found = keys(&engine);
     assert!(found.len() >= 199 && found.contains(&200), "{}", found.len());
-    if let Some(what) = engine.view.take_stumble() {
-        engine.verify(&what);
+    if let Some(stumble) = engine.view.take_stumble() {
+        engine.verify(&stumble);
     }
     assert_eq!(engine.trouble().unwrap().code, "storage.corrupt");
     assert_eq!(engine.health(), Health::Well);
