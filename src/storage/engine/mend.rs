@@ -61,12 +61,15 @@ impl<D: Disk> Engine<D> {
     /// Writes what was held, and is well.
     pub(super) fn take_held(&mut self) -> Result<(), contract::Error> {
         loop {
-            match self.view.health() {
-                // spent again by a checkpoint on the way here
-                Health::Tight(cause) if !self.reserve.is_there() => return Err(cause),
-                _ if self.view.is_well_again() => return Ok(()),
-                _ => self.take(&self.view.held())?,
+            if let Health::Tight(cause) = self.view.health()
+                && !self.reserve.is_there()
+            {
+                return Err(cause); // spent again by a checkpoint on the way here
             }
+            if self.view.is_well_again() {
+                return Ok(());
+            }
+            self.take(&self.view.held())?;
         }
     }
 
