@@ -19,6 +19,7 @@ mod door;
 mod harness;
 mod paho;
 mod security;
+mod soak;
 mod stats;
 mod storage;
 mod system;

@@ -144,7 +144,7 @@ impl Builder {
         if let Some(guard) = guard(self.uid) {
             words.extend(guard);
         }
-        words.push(env!("CARGO_BIN_EXE_maestro").to_owned());
+        words.push(binary());
         words.extend(["run", "--config"].map(str::to_owned));
         words.push(self.dir().join("maestro.yaml").display().to_string());
         if self.recorded {
@@ -313,6 +313,11 @@ fn guard(uid: Option<u32>) -> Option<Vec<String>> {
         words.extend([format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".into()]);
     }
     super::peers::find("setpriv").map(|_| words)
+}
+
+/// The program of this build; `MAESTRO_BINARY` names another, such as that of a release build.
+fn binary() -> String {
+    std::env::var("MAESTRO_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_maestro").to_owned())
 }
 
 /// A port nobody has now, below the range from which the kernel picks for outgoing connections.

@@ -45,10 +45,10 @@ impl Field {
         self.enter(&Connect::new(version, id))
     }
 
-    /// Does something until the amount or the time is used up; says how often.
+    /// Does something until the amount or the time is used up, at least once; says how often.
     pub(crate) fn repeat(&self, mut deed: impl FnMut(usize)) -> usize {
         let mut done = 0;
-        while done < self.amount && self.on() {
+        while done == 0 || done < self.amount && self.on() {
             deed(done);
             done += 1;
         }
@@ -89,6 +89,8 @@ pub(crate) struct Enemy {
     stream: Box<dyn Stream>,
     /// Writes failed: the broker has had enough, or does not read.
     pub(crate) dead: bool,
+    /// Came, and not looked at yet.
+    input: Vec<u8>,
 }
 
 impl Enemy {
@@ -103,7 +105,7 @@ impl Enemy {
             }
         };
         stream.limit(SOON).ok()?;
-        Some(Enemy { stream, dead: false })
+        Some(Enemy { stream, dead: false, input: Vec::new() })
     }
 
     /// Writes; whether all of it was taken.
@@ -123,6 +125,35 @@ impl Enemy {
             }
         }
         Some(got)
+    }
+
+    /// Bytes that came before what comes next.
+    pub(crate) fn put_back(&mut self, bytes: Vec<u8>) {
+        self.input = bytes;
+    }
+
+    /// The next whole packet: its first byte and its body; `None` when none comes soon.
+    pub(crate) fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut buffer = [0; 16_384];
+        loop {
+            let (mut length, mut at) = (0, 1);
+            while let Some(&byte) = self.input.get(at) {
+                length |= usize::from(byte & 0x7F) << (7 * (at - 1));
+                at += 1;
+                if byte & 0x80 == 0 {
+                    if self.input.len() < at + length {
+                        break;
+                    }
+                    let rest = self.input.split_off(at + length);
+                    let packet = std::mem::replace(&mut self.input, rest);
+                    return Some((packet[0], packet[at..].to_vec()));
+                }
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return None,
+                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
+            }
+        }
     }
 
     /// Reads for so long at most; how many bytes came.

@@ -25,7 +25,7 @@ pub(crate) const ALL: &[Attack] = &[
 ];
 
 const fn flood(name: &'static str, deed: fn(&mut Field) -> usize) -> Attack {
-    Attack { name, amount: [100, 1_000_000], seconds: [3, 15], deed }
+    Attack { name, amount: [100, 1_000_000], seconds: [2, 12], deed }
 }
 
 const LITTLE: Duration = Duration::from_millis(1);
@@ -123,7 +123,7 @@ fn retained_flood(field: &mut Field) -> usize {
 
 fn fill(field: &Field, writer: &mut Steady<'_>, count: usize, payload: &[u8]) -> usize {
     let mut done = 0;
-    while done < count && field.on() {
+    while done == 0 || done < count && field.on() {
         let bytes: Vec<u8> = (done..done + 500)
             .flat_map(|n| {
                 packet::retained(5, format!("hoard/{n}"), payload, u8::from(n % 10 == 0), 1)

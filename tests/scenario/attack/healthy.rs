@@ -75,6 +75,11 @@ impl Healthy {
         self.phase.store(ATTACKED, Ordering::Relaxed);
     }
 
+    /// Whether both parts are still served.
+    pub(crate) fn is_well(&self) -> bool {
+        !self.pair.is_finished() && !self.newcomers.is_finished()
+    }
+
     /// Peace again: the round trips under way must still end.
     ///
     /// # Panics

@@ -92,7 +92,9 @@ pub(crate) fn launch(attack: &'static Attack, daemon: &Daemon, first: &str) -> R
         ["--exact", "attack::every_attack_has_a_name_of_its_own", "--nocapture"].map(str::to_owned),
     );
     let mut command = process::command(&words[0]);
-    let order = format!("{} {amount} {seconds} {} {}", attack.name, seed(), listeners.join(" "));
+    let seed = seed();
+    eprintln!("MAESTRO_SEED={seed}");
+    let order = format!("{} {amount} {seconds} {seed} {}", attack.name, listeners.join(" "));
     command.args(&words[1..]).env(ORDER, order);
     let log = daemon.dir().join(format!("attack-{}", attack.name));
     let process = process::Process::start(command, &log);
@@ -106,9 +108,7 @@ fn seed() -> u64 {
     }
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("random bytes");
-    let seed = u64::from_le_bytes(bytes) >> 16;
-    eprintln!("MAESTRO_SEED={seed}");
-    seed
+    u64::from_le_bytes(bytes) >> 16
 }
 
 /// Words that make the attacker another user, if there are such words here.

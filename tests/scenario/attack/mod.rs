@@ -6,49 +6,53 @@
 //!   newcomers: let in?                ──>
 //! ```
 //! Asserted here: every round trip ends in time, none is lost, in order; newcomers are let in; the
-//! daemon is alive and serves afterwards. How much slower it gets is a figure: `cargo bench --bench
-//! attack` prints the percentiles, quiet and attacked, of each attack.
+//! daemon is alive and serves afterwards. How much slower it gets is a figure: `tests/attack` prints the
+//! percentiles, quiet and attacked, of each attack on a release build.
 
 mod crowds;
-mod field;
+pub(crate) mod field;
 mod floods;
 mod healthy;
 mod killers;
 mod launch;
 mod mutants;
-mod packet;
+pub(crate) mod packet;
 mod slow;
 
 use std::time::Duration;
 
-use crate::support::daemon::Daemon;
-use healthy::Healthy;
+use crate::support::{daemon::Daemon, long::count};
+use healthy::{Healthy, Report};
 
 /// How long it is quiet before.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_millis(500);
 
-/// Attacks a daemon, one after the other, while a healthy pair is at work.
+/// Attacks a daemon, one after the other, each while a healthy pair is at work.
 fn withstands(daemon: &mut Daemon, names: &[&str], listener: &str) {
-    let healthy = Healthy::start(&daemon.socket());
-    std::thread::sleep(QUIET);
-    healthy.attacked();
+    eprintln!(
+        "{:<40} {:>8} {:>44}",
+        "attack", "done", "p99 quiet -> attacked, longest, let in (ms)"
+    );
     for attack in launch::those(names) {
+        let healthy = Healthy::start(&daemon.socket());
+        std::thread::sleep(QUIET * u32::try_from(count(1, 5)).expect("small"));
+        healthy.attacked();
         let done = launch::launch(attack, daemon, listener).wait();
-        eprintln!("{}: {done}", attack.name);
+        assert!(healthy.is_well(), "{}: a healthy client was not served", attack.name);
+        tell(attack.name, done, &healthy.finish());
+        assert_eq!(daemon.process().ended(), None, "{} ended the daemon", attack.name);
     }
-    let report = healthy.finish();
-    assert!(report.attacked.count() > 0, "nothing was timed");
-    assert_eq!(daemon.process().ended(), None, "the daemon ended");
     let mut after = daemon.client("after");
     assert_eq!(after.subscribe("after/#", 1), 1);
     assert_eq!(after.publish("after/t", "served").code, 0);
     assert_eq!(after.on("after/t").text(), "served");
-    assert!(report.let_in[1].count() > 0, "nobody came");
+}
+
+fn tell(name: &str, done: usize, report: &Report) {
+    assert!(report.attacked.count() > 0, "{name}: nothing was timed");
     let [calm, storm] = [&report.quiet, &report.attacked].map(|times| times.percent(99));
-    eprintln!(
-        "p99 quiet {calm:.2} ms, attacked {storm:.2} ms, longest {:.2} ms",
-        report.attacked.percent(100)
-    );
+    let (longest, let_in) = (report.attacked.percent(100), report.let_in[1].percent(99));
+    eprintln!("{name:<40} {done:>8} {calm:>8.2} -> {storm:>8.2}  {longest:>10.2} {let_in:>10.2}");
 }
 
 fn daemon() -> Daemon {
