@@ -66,6 +66,8 @@ pub struct Limits {
     pub max_queued: u32,
     /// Bytes waiting for one session.
     pub max_queued_size: Size,
+    /// What gives way when one of these is full.
+    pub queue_policy: QueuePolicy,
     /// Persistent sessions in all.
     pub max_sessions: u32,
     /// MQTT 5 §3.1.2.11.2: a session that nobody resumes is forgotten after at most this.
@@ -75,6 +77,19 @@ pub struct Limits {
     /// MQTT 5 §3.2.2.3.14 Server Keep Alive: an MQTT 5 client that asks for a longer one, or for none,
     /// gets this. Zero is no limit.
     pub max_keepalive: Duration,
+}
+
+/// What gives way when a queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueuePolicy {
+    /// The oldest message leaves.
+    #[default]
+    Oldest,
+    /// The new message does not enter.
+    Newest,
+    /// The publisher is refused before anyone gets the message. What cannot be refused, the daemon's
+    /// own words and wills, does not enter.
+    Refuse,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -93,6 +108,7 @@ impl Default for Limits {
             max_inflight: 100,
             max_queued: 10_000,
             max_queued_size: Size(8 << 20),
+            queue_policy: QueuePolicy::Oldest,
             max_sessions: 1000,
             max_session_expiry: 30 * DAY,
             max_topic_alias: 16,
@@ -167,6 +183,13 @@ impl Decode for Access {
     }
 }
 
+impl Decode for QueuePolicy {
+    fn decode(from: &Reader<'_>) -> Option<QueuePolicy> {
+        use QueuePolicy::{Newest, Oldest, Refuse};
+        from.word(&[("oldest", Oldest), ("newest", Newest), ("refuse", Refuse)])
+    }
+}
+
 impl Decode for Limits {
     fn decode(from: &Reader<'_>) -> Option<Limits> {
         const KIB: u64 = 1 << 10;
@@ -199,6 +222,7 @@ impl Decode for Limits {
             max_inflight: f.within("max_inflight", 1..=65_535, d.max_inflight),
             max_queued: f.within("max_queued", 1..=10_000_000, d.max_queued),
             max_queued_size: f.within("max_queued_size", size(KIB, 4 * GIB), d.max_queued_size),
+            queue_policy: f.or("queue_policy", d.queue_policy),
             max_sessions: f.within("max_sessions", 1..=1_000_000, d.max_sessions),
             max_session_expiry: span(
                 &mut f,

@@ -10,6 +10,7 @@
 //! group lives as long as it has members, connected or not; its queue is on disk while one of them has a
 //! session that is.
 
+use super::drops::Drops;
 use super::promises::Promises;
 use super::queue::{Bounds, Queue, Waiting};
 use super::slots::Key;
@@ -71,6 +72,8 @@ pub(crate) struct Group {
     pub(crate) promises: Promises,
     /// Its queue is on disk.
     pub(crate) durable: bool,
+    /// What nobody got, and nobody was told.
+    pub(crate) drops: Drops,
 }
 
 impl Group {
@@ -83,6 +86,7 @@ impl Group {
             next_seq: 1,
             promises: Promises::default(),
             durable: false,
+            drops: Drops::default(),
         }
     }
 

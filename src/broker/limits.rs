@@ -64,7 +64,7 @@ impl Limits {
             queue: queue::Bounds {
                 count: count(limits.max_queued),
                 bytes: bytes(limits.max_queued_size),
-                policy: queue::Policy::Oldest,
+                policy: limits.queue_policy,
             },
             sessions: count(limits.max_sessions),
             session_expiry_s: u32::try_from(limits.max_session_expiry.as_secs())

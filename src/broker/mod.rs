@@ -14,6 +14,7 @@ pub mod acl;
 pub mod config;
 mod core;
 pub mod door;
+mod drops;
 mod flight;
 mod gate;
 mod group;

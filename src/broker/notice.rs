@@ -1,4 +1,4 @@
-//! What the broker itself says on the bus: `client/<id>`, `event/broker/<client>/refused`.
+//! What the broker itself says on the bus: `client/<id>`, `event/broker/<client>/refused`, `../dropped`.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,44 @@ pub struct Refused {
     /// When this was said.
     #[serde(flatten)]
     pub stamp: Stamp,
+}
+
+/// Messages that a client did not get, on `event/broker/<client>/dropped`: at most once a second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Dropped {
+    /// Why.
+    pub reason: Drop,
+    /// How many since it was last told.
+    pub count: u32,
+    /// Whose messages; none for a shared subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// When this was said.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+}
+
+/// Why a message did not reach a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Drop {
+    /// Its queue was full; what gives way says `broker.limits.queue_policy`.
+    QueueFull,
+    /// The message expired before it could be sent.
+    Expired,
+    /// It is larger than the client takes.
+    TooLarge,
+    /// The client's role may not read it any more.
+    NotReadable,
+    /// QoS 0, and the client did not take what was sent before, or no member of a shared subscription
+    /// was there to.
+    Slow,
+}
+
+impl Drop {
+    /// All of them, in order.
+    pub(crate) const ALL: [Drop; 5] =
+        [Drop::QueueFull, Drop::Expired, Drop::TooLarge, Drop::NotReadable, Drop::Slow];
 }
 
 /// Arguments of `cmd/broker/disconnect`.

@@ -2,20 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
+pub(crate) use super::config::QueuePolicy as Policy;
 use super::group::Origin;
 use super::message::{Message, Now};
 use crate::bus::Qos;
-
-/// What gives way when a queue is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Policy {
-    /// The oldest message leaves.
-    #[default]
-    Oldest,
-    /// The new message does not enter.
-    Newest,
-}
 
 /// The bounds of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +55,13 @@ pub(crate) struct Queue {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     bounds: Bounds,
+    /// None of them expires before this.
+    mortal: Option<Instant>,
 }
 
 impl Queue {
     pub(crate) fn new(bounds: Bounds) -> Queue {
-        Queue { waiting: VecDeque::new(), bytes: 0, bounds }
+        Queue { waiting: VecDeque::new(), bytes: 0, bounds, mortal: None }
     }
 
     /// The bytes are those of its messages.
@@ -90,6 +84,27 @@ impl Queue {
         self.waiting.is_empty()
     }
 
+    /// Whether one more of this weight has room without another giving way.
+    pub(crate) fn accepts(&self, weight: usize) -> bool {
+        self.waiting.len() < self.bounds.count && self.bytes + weight <= self.bounds.bytes
+    }
+
+    /// Takes out what has expired, wherever it stands.
+    pub(crate) fn expired(&mut self, now: Now) -> Vec<Waiting> {
+        if self.mortal.is_none_or(|first| first > now.at) {
+            return Vec::new();
+        }
+        let gone = self.retract(|waiting| waiting.message.expired(now));
+        self.mortal = self.waiting.iter().filter_map(|waiting| waiting.message.expires).min();
+        gone
+    }
+
+    fn note_expiry(&mut self, waiting: &Waiting) {
+        if let Some(expires) = waiting.message.expires {
+            self.mortal = Some(self.mortal.map_or(expires, |first| first.min(expires)));
+        }
+    }
+
     /// Takes a message in; returns those that had to give way, the new one perhaps among them.
     pub(crate) fn push(&mut self, waiting: Waiting) -> Vec<Waiting> {
         let mut dropped = Vec::new();
@@ -98,7 +113,7 @@ impl Queue {
             || self.bytes + weight > self.bounds.bytes && !self.waiting.is_empty()
             || weight > self.bounds.bytes
         {
-            if self.bounds.policy == Policy::Newest || weight > self.bounds.bytes {
+            if self.bounds.policy != Policy::Oldest || weight > self.bounds.bytes {
                 dropped.push(waiting);
                 return dropped;
             }
@@ -111,6 +126,7 @@ impl Queue {
             }
         }
         self.bytes += weight;
+        self.note_expiry(&waiting);
         self.waiting.push_back(waiting);
         dropped
     }
@@ -120,6 +136,7 @@ impl Queue {
     pub(crate) fn put_back(&mut self, unacknowledged: impl DoubleEndedIterator<Item = Waiting>) {
         for waiting in unacknowledged.rev() {
             self.bytes += waiting.message.weight();
+            self.note_expiry(&waiting);
             self.waiting.push_front(waiting);
         }
     }
@@ -128,6 +145,7 @@ impl Queue {
     /// subscription.
     pub(crate) fn append(&mut self, waiting: Waiting) {
         self.bytes += waiting.message.weight();
+        self.note_expiry(&waiting);
         self.waiting.push_back(waiting);
     }
 
@@ -214,6 +232,23 @@ mod tests {
         assert_eq!(numbers(queue.push(message(4, 5000))), [4]);
         assert_eq!(numbers(std::iter::from_fn(|| queue.pop())), [2, 3]);
         assert_eq!(queue.bytes, 0);
+    }
+
+    #[test]
+    fn what_has_expired_gives_way_first_wherever_it_stands() {
+        let at = crate::service::testing::at;
+        let mut queue = Queue::new(Bounds { count: 3, bytes: 1000, policy: Policy::Oldest });
+        for (seq, expires) in [(1, None), (2, Some(at(10))), (3, Some(at(20)))] {
+            let mut waiting = message(seq, 1);
+            waiting.message = Arc::new(Message { expires, ..(*waiting.message).clone() });
+            queue.push(waiting);
+        }
+        let now = |second| Now { at: at(second), wall: std::time::UNIX_EPOCH };
+        assert!(!queue.accepts(1));
+        assert!(queue.expired(now(9)).is_empty());
+        assert_eq!(numbers(queue.expired(now(10))), [2]);
+        assert_eq!(numbers(queue.expired(now(20))), [3]);
+        assert!(queue.accepts(1));
     }
 
     #[test]

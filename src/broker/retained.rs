@@ -1,8 +1,9 @@
 //! The last message of each topic that was published with RETAIN: bounded, in topic order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::message::{Message, Now};
 
@@ -27,13 +28,15 @@ pub(crate) struct Piece {
 #[derive(Debug)]
 pub(crate) struct Retained {
     topics: BTreeMap<Arc<str>, Arc<Message>>,
+    /// Those that expire, the next first.
+    mortal: BTreeSet<(Instant, Arc<str>)>,
     bytes: usize,
     bounds: Bounds,
 }
 
 impl Retained {
     pub(crate) fn new(bounds: Bounds) -> Retained {
-        Retained { topics: BTreeMap::new(), bytes: 0, bounds }
+        Retained { topics: BTreeMap::new(), mortal: BTreeSet::new(), bytes: 0, bounds }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -66,8 +69,15 @@ impl Retained {
             return self.clear(&message.topic);
         }
         self.bytes += message.weight();
+        if let Some(expires) = message.expires {
+            self.mortal.insert((expires, message.topic.clone()));
+        }
+        let expires = message.expires;
         if let Some(old) = self.topics.insert(message.topic.clone(), message) {
             self.bytes -= old.weight();
+            if old.expires != expires {
+                self.forget_expiry(&old);
+            }
         }
         true
     }
@@ -77,9 +87,16 @@ impl Retained {
         match self.topics.remove(topic) {
             Some(old) => {
                 self.bytes -= old.weight();
+                self.forget_expiry(&old);
                 true
             }
             None => false,
+        }
+    }
+
+    fn forget_expiry(&mut self, old: &Message) {
+        if let Some(expires) = old.expires {
+            self.mortal.remove(&(expires, old.topic.clone()));
         }
     }
 
@@ -126,14 +143,14 @@ impl Retained {
     }
 
     /// When the next message expires.
-    pub(crate) fn next_expiry(&self) -> Option<std::time::Instant> {
-        self.topics.values().filter_map(|kept| kept.expires).min()
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.mortal.first().map(|(expires, _)| *expires)
     }
 
     /// Topics whose message has expired.
     pub(crate) fn expired(&self, now: Now) -> Vec<Arc<str>> {
-        let expired = self.topics.iter().filter(|(_, kept)| kept.expired(now));
-        expired.map(|(topic, _)| topic.clone()).collect()
+        let expired = self.mortal.iter().take_while(|(expires, _)| *expires <= now.at);
+        expired.map(|(_, topic)| topic.clone()).collect()
     }
 }
 

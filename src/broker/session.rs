@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::drops::Drops;
 use super::flight::Flight;
 use super::intake::Ticket;
 use super::message::{Message, Now};
@@ -95,8 +96,8 @@ pub(crate) struct Session {
     pub(crate) ends_at: Option<Instant>,
     /// When its connection was lost, ms since 1970.
     pub(crate) left_ms: u64,
-    /// Messages dropped since it began.
-    pub(crate) dropped: u64,
+    /// What it did not get, and was not told.
+    pub(crate) drops: Drops,
 }
 
 impl Session {
@@ -122,7 +123,7 @@ impl Session {
             will_at: None,
             ends_at: None,
             left_ms: 0,
-            dropped: 0,
+            drops: Drops::default(),
         }
     }
 

@@ -50,6 +50,7 @@ pub static TYPES: &[Type] = &[
     Type::of::<broker::Metric>("broker.Metric"),
     Type::of::<broker::Presence>("broker.Presence"),
     Type::of::<broker::Refused>("broker.Refused"),
+    Type::of::<broker::Dropped>("broker.Dropped"),
     Type::of::<command::message::Task>("command.Task"),
     Type::of::<daemon::Info>("daemon.Info"),
     Type::of::<service::Status>("daemon.Status"),

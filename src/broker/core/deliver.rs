@@ -7,6 +7,7 @@ use super::{Core, Effects, touch};
 use crate::broker::flight::Acknowledged;
 use crate::broker::group::Origin;
 use crate::broker::message::{Incoming, Message, Now};
+use crate::broker::notice::Drop;
 use crate::broker::queue::{Identifiers, Waiting};
 use crate::broker::session::{Peer, Session};
 use crate::broker::slots::Key;
@@ -122,11 +123,14 @@ impl Core {
             let row_key = super::rows::queue_key(row, waiting.seq);
             fx.writes(window).writes.push((Table::Queue, row_key, Some(bytes)));
         }
+        let full = !session.queue.accepts(waiting.message.weight());
+        let expired = if full { session.queue.expired(fx.now) } else { Vec::new() };
         let dropped = session.queue.push(waiting);
         if let Some(ticket) = ticket {
             self.session_waits(key, ticket);
         }
-        self.discard(key, dropped, fx);
+        self.discard(key, expired, Drop::Expired, fx);
+        self.discard(key, dropped, Drop::QueueFull, fx);
         self.pump(key, fx);
         row.is_some()
     }
@@ -144,11 +148,7 @@ impl Core {
             return self.queue_kept(&incoming.shared().clone(), share, fx);
         }
         if connection.out.len() > self.setting.limits.outbox {
-            self.counters.dropped += 1;
-            if let Some(session) = self.sessions.get_mut(share.session) {
-                session.dropped += 1;
-            }
-            return;
+            return self.note_drops(share.session, Drop::Slow, 1, fx);
         }
         let expiry_s = incoming.expiry_s(fx.now);
         let plain = expiry_s.is_none() && share.identifiers.is_empty();
@@ -179,9 +179,7 @@ impl Core {
         let seq = session.take_seq();
         let mut waiting = Waiting::new(incoming.shared().clone(), Qos::AtMostOnce, seq);
         if !session.may_fly(&waiting) {
-            session.dropped += 1;
-            self.counters.dropped += 1;
-            return;
+            return self.note_drops(share.session, Drop::Slow, 1, fx);
         }
         waiting.retain = share.retain;
         fx.deliver.push((share.session, delivery(&waiting, fx.now)));
@@ -201,7 +199,7 @@ impl Core {
     }
 
     pub(super) fn pump_own(&mut self, key: Key, fx: &mut Effects) {
-        let mut expired = Vec::new();
+        let (mut expired, mut too_large, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(session) = self.sessions.get_mut(key) {
             let Some(first) = session.queue.first() else { break };
             // Judged again: it may have waited for a client that has another role now.
@@ -210,7 +208,7 @@ impl Core {
             if session.peer != Peer::Away
                 && !self.setting.acl.may_read(&session.principal, &message.topic, audience)
             {
-                expired.extend(session.queue.pop());
+                hidden.extend(session.queue.pop());
                 continue;
             }
             let open = first.qos == Qos::AtMostOnce && session.peer != Peer::Link
@@ -232,23 +230,28 @@ impl Core {
                     let Some(waiting) = session.next(fx.now, &mut expired) else { break };
                     // Too large for this client: done with (MQTT-3.1.2-25).
                     let properties = &mut self.properties;
-                    expired.extend(send_waiting(session, connection, properties, waiting, fx.now));
+                    too_large
+                        .extend(send_waiting(session, connection, properties, waiting, fx.now));
                     touch(connection, connection_key, fx);
                 }
             }
             self.counters.delivered += 1;
         }
         self.replays.wake(key);
-        if !expired.is_empty() {
-            self.discard(key, expired, fx);
+        for (gone, why) in
+            [(expired, Drop::Expired), (too_large, Drop::TooLarge), (hidden, Drop::NotReadable)]
+        {
+            if !gone.is_empty() {
+                self.discard(key, gone, why, fx);
+            }
         }
     }
 
     /// Messages that a session does not get.
-    fn discard(&mut self, key: Key, gone: Vec<Waiting>, fx: &mut Effects) {
-        self.counters.dropped += gone.len() as u64;
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        session.dropped += gone.len() as u64;
+    fn discard(&mut self, key: Key, gone: Vec<Waiting>, why: Drop, fx: &mut Effects) {
+        let told = gone.iter().filter(|waiting| !self.is_of_drops(&waiting.message)).count();
+        self.counters.dropped += (gone.len() - told) as u64;
+        self.note_drops(key, why, told, fx);
         for waiting in gone {
             self.forget(key, waiting.seq, waiting.origin.as_deref(), fx);
         }
@@ -359,7 +362,7 @@ impl Core {
         let mut waiting = Waiting::new(message.clone(), share.qos, seq);
         (waiting.retain, waiting.identifiers) = (share.retain, share.identifiers);
         let dropped = session.queue.push(waiting);
-        self.discard(share.session, dropped, fx);
+        self.discard(share.session, dropped, Drop::QueueFull, fx);
         self.pump(share.session, fx);
     }
 }

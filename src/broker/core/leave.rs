@@ -148,6 +148,7 @@ impl Core {
         if let Some(will) = self.sessions.get_mut(key).and_then(|session| session.will.take()) {
             self.fire(key, &will, fx);
         }
+        self.drops_due(key, fx);
         let Some(session) = self.sessions.remove(key) else { return };
         self.clients.remove(&session.client);
         self.replays.forget(key);

@@ -397,6 +397,8 @@ impl Core {
                 Timer::Greeting(key) => self.greeting_due(key, fx),
                 Timer::Alive(key) => self.alive_due(key, fx),
                 Timer::Session(key) => self.session_due(key, fx),
+                Timer::Dropped(key) => self.drops_due(key, fx),
+                Timer::GroupDropped(key) => self.group_drops_due(key, fx),
                 Timer::Retained => self.retained_due(fx),
                 Timer::Sys => self.sys_due(fx),
             }
@@ -447,8 +449,8 @@ impl Core {
     fn due_at(&mut self, at: Instant, timer: Timer) {
         self.timers.add(at, timer);
         if self.timers.crowded() {
-            let (connections, sessions) = (&self.connections, &self.sessions);
-            self.timers.keep(|at, timer| match timer {
+            let Core { connections, sessions, groups, timers, .. } = self;
+            timers.keep(|at, timer| match timer {
                 Timer::Greeting(key) => connections
                     .get(key)
                     .is_some_and(|connection| !matches!(connection.state, State::Open(_))),
@@ -457,6 +459,8 @@ impl Core {
                 Timer::Session(key) => sessions
                     .get(key)
                     .is_some_and(|session| [session.will_at, session.ends_at].contains(&Some(at))),
+                Timer::Dropped(key) => sessions.get(key).is_some(),
+                Timer::GroupDropped(key) => groups.get(key).is_some(),
                 Timer::Retained | Timer::Sys => true,
             });
         }

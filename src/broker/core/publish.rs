@@ -11,8 +11,10 @@ use crate::broker::acl::{self, Denied};
 use crate::broker::intake::Ticket;
 use crate::broker::message::{self, Incoming, Message, Now};
 use crate::broker::principal::Principal;
+use crate::broker::queue::Policy;
 use crate::broker::received::Known;
 use crate::broker::slots::Key;
+use crate::broker::tree::Subscriber;
 use crate::broker::wire::{Ack, Properties, PropertyBuffer, Publish, Reason, Version};
 use crate::bus::{self, Qos};
 use crate::contract;
@@ -168,6 +170,9 @@ impl Core {
         if self.is_command(incoming.topic) {
             return self.hold(incoming, (client, from), publisher, fx);
         }
+        if self.setting.limits.queue.policy == Policy::Refuse && !from.is_daemon() {
+            self.may_queue(incoming)?;
+        }
         Ok(match self.publish(incoming, publisher.map(|publisher| publisher.session), fx) {
             Some(ticket) => Taken::When(ticket),
             None => Taken::Safe,
@@ -187,6 +192,36 @@ impl Core {
         let message = "there is no room for another retained message; \
                        see broker.limits.max_retained and max_retained_size";
         Err(Denied { code: "broker.quota", message: message.to_string() })
+    }
+
+    /// Whether every queue that it must go to has room, before it goes anywhere.
+    fn may_queue(&mut self, incoming: &Incoming<'_>) -> Result<(), Denied> {
+        if incoming.qos == Qos::AtMostOnce {
+            return Ok(());
+        }
+        let mut matched = std::mem::take(&mut self.matched);
+        matched.clear();
+        self.tree.matching(incoming.topic, &mut matched);
+        let weight = incoming.shared().weight();
+        let full = |subscriber: &Subscriber| {
+            let session = self.sessions.get(subscriber.session);
+            subscriber.options.qos > Qos::AtMostOnce
+                && session.is_some_and(|session| !session.queue.accepts(weight))
+                && self.may_read(subscriber.session, incoming)
+        };
+        let group_full = |&group: &Key| {
+            let group = self.groups.get(group);
+            group.is_some_and(|group| {
+                group.qos(incoming.qos) > Qos::AtMostOnce && !group.queue.accepts(weight)
+            })
+        };
+        let refused = matched.plain.iter().any(full) || matched.groups.iter().any(group_full);
+        self.matched = matched;
+        if !refused {
+            return Ok(());
+        }
+        let message = "a queue it must go to is full, and broker.limits.queue_policy is refuse";
+        Err(Denied { code: "broker.queue_full", message: message.to_string() })
     }
 
     fn is_command(&self, topic: &str) -> bool {

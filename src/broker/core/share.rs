@@ -12,6 +12,7 @@ use super::{Core, Effects, Waiter};
 use crate::broker::group::{Group, Origin, Tried};
 use crate::broker::intake::Ticket;
 use crate::broker::message::Incoming;
+use crate::broker::notice::Drop;
 use crate::broker::queue::Waiting;
 use crate::broker::session::{Peer, Session};
 use crate::broker::slots::{Key, Slots};
@@ -110,13 +111,16 @@ impl Core {
             origin: Some(Box::new(origin)),
             ..Waiting::new(message, incoming.qos, seq)
         };
+        let full = !group.queue.accepts(waiting.message.weight());
+        let expired = if full { group.queue.expired(fx.now) } else { Vec::new() };
         let dropped = group.queue.push(waiting);
         if let Some(ticket) = ticket
             && group.promises.add(ticket, seq)
         {
             self.waiting.entry(ticket).or_default().push(Waiter::Group(key));
         }
-        self.group_dropped(key, dropped, fx);
+        self.group_dropped(key, expired, Drop::Expired, fx);
+        self.group_dropped(key, dropped, Drop::QueueFull, fx);
         self.pump_group(key, fx);
         durable
     }
@@ -135,7 +139,7 @@ impl Core {
         });
         match chosen {
             Some(member) => self.deliver_to_member(member, incoming, fx),
-            None => self.counters.dropped += 1,
+            None => self.note_group_drops(key, Drop::Slow, 1, fx),
         }
     }
 
@@ -146,7 +150,7 @@ impl Core {
             let Some(group) = groups.get_mut(key) else { return };
             if group.queue.first_expired(fx.now) {
                 let expired = group.queue.pop().into_iter().collect();
-                self.group_dropped(key, expired, fx);
+                self.group_dropped(key, expired, Drop::Expired, fx);
                 continue;
             }
             let Some(first) = group.queue.first() else { return };
@@ -307,8 +311,10 @@ impl Core {
         }
     }
 
-    fn group_dropped(&mut self, key: Key, dropped: Vec<Waiting>, fx: &mut Effects) {
-        self.counters.dropped += dropped.len() as u64;
+    fn group_dropped(&mut self, key: Key, dropped: Vec<Waiting>, why: Drop, fx: &mut Effects) {
+        let told = dropped.iter().filter(|waiting| !self.is_of_drops(&waiting.message)).count();
+        self.counters.dropped += (dropped.len() - told) as u64;
+        self.note_group_drops(key, why, told, fx);
         let Some(group) = self.groups.get(key).filter(|group| group.durable) else { return };
         for waiting in dropped {
             let row = group_key(&group.filter, waiting.seq);

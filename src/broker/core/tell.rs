@@ -2,14 +2,21 @@
 //! is retained stays in RAM.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Core, Effects};
+use super::{Core, Effects, Timer};
 use crate::broker::acl::Denied;
 use crate::broker::message::{Incoming, Message};
 use crate::broker::notice;
 use crate::broker::principal::Principal;
+use crate::broker::slots::Key;
 use crate::bus::Qos;
 use crate::storage::Window;
+
+/// The last word of the topic of drops.
+const DROPPED: &str = "dropped";
+/// Drops are gathered this long before they are told.
+const SECOND: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Tells a refusal to its author and to operators, and counts it.
@@ -49,6 +56,75 @@ impl Core {
         let mut message = self.own(topic, payload);
         message.audience = author.map(|author| author.name.as_str().into());
         self.fan_out(&Incoming::of(&Arc::new(message), false), None, Window::Background, fx);
+    }
+
+    /// Counts what a session did not get; it is told within a second.
+    pub(super) fn note_drops(&mut self, key: Key, why: notice::Drop, count: usize, fx: &Effects) {
+        self.counters.dropped += count as u64;
+        if let Some(session) = self.sessions.get_mut(key)
+            && session.drops.note(why, count)
+        {
+            self.due_at(fx.now.at + SECOND, Timer::Dropped(key));
+        }
+    }
+
+    /// The same for a shared subscription.
+    pub(super) fn note_group_drops(
+        &mut self,
+        key: Key,
+        why: notice::Drop,
+        count: usize,
+        fx: &Effects,
+    ) {
+        self.counters.dropped += count as u64;
+        if let Some(group) = self.groups.get_mut(key)
+            && group.drops.note(why, count)
+        {
+            self.due_at(fx.now.at + SECOND, Timer::GroupDropped(key));
+        }
+    }
+
+    pub(super) fn drops_due(&mut self, key: Key, fx: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let (drops, client, name) =
+            (session.drops.take(), session.client.clone(), session.name.clone());
+        for (reason, count) in drops {
+            self.tell_dropped(&client, Some(&name), (reason, count), fx);
+        }
+    }
+
+    pub(super) fn group_drops_due(&mut self, key: Key, fx: &mut Effects) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        let (drops, filter) = (group.drops.take(), group.filter.clone());
+        for (reason, count) in drops {
+            self.tell_dropped(&filter, None, (reason, count), fx);
+        }
+    }
+
+    fn tell_dropped(
+        &mut self,
+        object: &str,
+        principal: Option<&Arc<str>>,
+        (reason, count): (notice::Drop, u32),
+        fx: &mut Effects,
+    ) {
+        let dropped = notice::Dropped {
+            reason,
+            count,
+            principal: principal.map(|name| name.to_string()),
+            stamp: self.setting.stamper.stamp(),
+        };
+        let object = crate::topic::encode(object);
+        let topic = self.setting.root.join(&format!("event/broker/{object}/{DROPPED}"));
+        let payload = serde_json::to_vec(&dropped).unwrap_or_default();
+        let mut message = self.own(topic, payload);
+        message.audience = principal.cloned();
+        self.fan_out(&Incoming::of(&Arc::new(message), false), None, Window::Background, fx);
+    }
+
+    /// Whether this is news of drops: that it was dropped itself is not told, or it would never end.
+    pub(super) fn is_of_drops(&self, message: &Message) -> bool {
+        Arc::ptr_eq(&message.from, &self.own_name) && message.topic.ends_with(DROPPED)
     }
 
     /// Presence of a client; `None` clears it.

@@ -16,6 +16,10 @@ pub(super) enum Timer {
     Alive(Key),
     /// A will fires, or a session ends.
     Session(Key),
+    /// What a session did not get is told.
+    Dropped(Key),
+    /// The same for a shared subscription.
+    GroupDropped(Key),
     /// A retained message expires.
     Retained,
     /// The figures of `$SYS` are said again.
@@ -78,9 +82,12 @@ impl Timers {
         let retained = self.retained;
         self.heap.retain(|Reverse((at, timer))| match timer {
             Timer::Retained => Some(*at) == retained,
-            Timer::Greeting(_) | Timer::Alive(_) | Timer::Session(_) | Timer::Sys => {
-                holds(*at, *timer)
-            }
+            Timer::Greeting(_)
+            | Timer::Alive(_)
+            | Timer::Session(_)
+            | Timer::Dropped(_)
+            | Timer::GroupDropped(_)
+            | Timer::Sys => holds(*at, *timer),
         });
         self.heap.shrink_to(FEW);
         self.crowded = 2 * self.heap.len();

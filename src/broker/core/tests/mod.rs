@@ -9,6 +9,7 @@ mod end;
 mod filters;
 mod flow;
 mod forward;
+mod full;
 mod handshake;
 mod once;
 mod publish;
