@@ -128,31 +128,50 @@ fn add_user(file: &std::path::Path, name: &str, role: &str) {
     maestro::broker::users::add_user(file, name, b"secret", role).expect("a user");
 }
 
-fn callers(daemon: &Daemon) -> Vec<Caller> {
-    let unix = format!("--unix {}", daemon.socket().display());
-    let tcp = format!("-h 127.0.0.1 -p {}", daemon.port());
-    let caller = |name, uid, groups: &[u32], listener: &String, may| Caller {
-        name,
-        uid,
-        groups: groups.to_vec(),
-        listener: listener.clone(),
-        more: vec![],
-        may,
-    };
+const APP: [Verdict; 4] = [Taken, Refused, Refused, Refused];
+const OPERATOR: [Verdict; 4] = [Taken, Taken, Taken, Refused];
+
+fn caller(
+    name: &'static str,
+    uid: u32,
+    groups: &[u32],
+    listener: &str,
+    may: [Verdict; 4],
+) -> Caller {
+    let (groups, listener) = (groups.to_vec(), listener.to_owned());
+    Caller { name, uid, groups, listener, more: vec![], may }
+}
+
+fn with(caller: Caller, more: &[&str]) -> Caller {
+    Caller { more: more.iter().map(ToString::to_string).collect(), ..caller }
+}
+
+fn callers_by_tls(daemon: &Daemon) -> Vec<Caller> {
     let dir = daemon.dir().display().to_string();
     let port = std::fs::read_to_string(daemon.dir().join("tls.port")).expect("its TLS port");
     let tls = format!("-h localhost -p {port} --cafile {dir}/ca.pem");
-    let with = |caller: Caller, more: &[&str]| {
-        let more = more.iter().map(ToString::to_string).collect();
-        Caller { more, ..caller }
-    };
     let bearing = |caller: Caller, name: &str| {
         let [cert, key] = ["pem", "key"].map(|end| format!("{dir}/{name}.{end}"));
         with(caller, &["--cert", &cert, "--key", &key])
     };
-    let app = [Taken, Refused, Refused, Refused];
-    let operator = [Taken, Taken, Taken, Refused];
-    let (unknown, nobody) = ([NotLetIn(0x86); 4], [NotLetIn(0x87); 4]);
+    let (app, operator, nobody) = (APP, OPERATOR, [NotLetIn(0x87); 4]);
+    vec![
+        caller("root by TLS without a word", 0, &[], &tls, nobody),
+        with(caller("a name by TLS without a password", 0, &[], &tls, nobody), &["-u", "carol"]),
+        with(
+            caller("an admin by password, capped by TLS", NOBODY, &[], &tls, operator),
+            &["-u", "carol", "-P", "secret"],
+        ),
+        bearing(caller("a certificate", NOBODY, &[], &tls, app), "valve"),
+        bearing(caller("an operator by certificate", NOBODY, &[], &tls, operator), "chief"),
+        bearing(caller("an admin by certificate, capped", 0, &[], &tls, operator), "boss"),
+    ]
+}
+
+fn callers(daemon: &Daemon) -> Vec<Caller> {
+    let unix = format!("--unix {}", daemon.socket().display());
+    let tcp = format!("-h 127.0.0.1 -p {}", daemon.port());
+    let (app, operator, unknown) = (APP, OPERATOR, [NotLetIn(0x86); 4]);
     vec![
         caller("an ordinary user by Unix", NOBODY, &[], &unix, app),
         caller("an ordinary user by TCP", NOBODY, &[], &tcp, app),
@@ -181,15 +200,6 @@ fn callers(daemon: &Daemon) -> Vec<Caller> {
             caller("a wrong password of root by Unix", 0, &[], &unix, unknown),
             &["-u", "carol", "-P", "guess"],
         ),
-        caller("root by TLS without a word", 0, &[], &tls, nobody),
-        with(caller("a name by TLS without a password", 0, &[], &tls, nobody), &["-u", "carol"]),
-        with(
-            caller("an admin by password, capped by TLS", NOBODY, &[], &tls, operator),
-            &["-u", "carol", "-P", "secret"],
-        ),
-        bearing(caller("a certificate", NOBODY, &[], &tls, app), "valve"),
-        bearing(caller("an operator by certificate", NOBODY, &[], &tls, operator), "chief"),
-        bearing(caller("an admin by certificate, capped", 0, &[], &tls, operator), "boss"),
         caller("root by Unix", 0, &[], &unix, [Taken; 4]),
     ]
 }
@@ -205,7 +215,8 @@ fn every_caller_may_what_its_role_says_and_every_refusal_is_told() {
     };
     let mut told = daemon.client("told");
     assert!(told.subscribe("maestro/event/broker/+/refused", 1) <= 2);
-    for (number, caller) in callers(&daemon).iter().enumerate() {
+    let by_tls = callers_by_tls(&daemon); // before root by Unix ends the box
+    for (number, caller) in by_tls.into_iter().chain(callers(&daemon)).enumerate() {
         for (deed, may) in DEEDS.into_iter().zip(caller.may) {
             let (topic, _) = deed;
             let id = format!("c{number}-{}", topic.rsplit('/').next().unwrap_or_default());
