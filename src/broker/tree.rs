@@ -225,7 +225,11 @@ impl Node {
 fn leave(plain: &mut Vec<Subscriber>, groups: &mut Vec<Key>, who: Who) {
     match who {
         Who::Session(session) => plain.retain(|member| member.session != session),
-        Who::Group(group) => groups.retain(|other| *other != group),
+        Who::Group(group) => {
+            if let Some(place) = groups.iter().position(|other| *other == group) {
+                groups.remove(place);
+            }
+        }
     }
 }
 
