@@ -8,8 +8,9 @@
 //!              with the number of the journal's next generation; the journal begins anew
 //! ```
 //!
-//! A row put and removed between two checkpoints never reaches redb. One redb commit of one record
-//! writes 24 KB and a frame of it 0.3 KB, which is why the journal is there.
+//! A row put and removed between two checkpoints never reaches redb. Why the journal is there
+//! (`benches/storage.rs`): one redb commit of one record of 200 B wrote 24.6 KB, a frame of it is its
+//! row and 46 B. An hour of a message each second, each gone 200 ms later, writes 2.5 MB.
 //!
 //! | found | then |
 //! |---|---|
