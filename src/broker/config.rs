@@ -107,7 +107,7 @@ impl Default for Limits {
             max_retained_size: Size(16 << 20),
             max_inflight: 100,
             max_queued: 10_000,
-            max_queued_size: Size(8 << 20),
+            max_queued_size: Size(32 << 20), // 10 000 of 2 KB weigh 22 MB
             queue_policy: QueuePolicy::Oldest,
             max_sessions: 1000,
             max_session_expiry: 30 * DAY,

@@ -7,6 +7,57 @@ use super::config;
 use super::queue;
 use super::retained;
 
+/// What was hit when something was refused, as the configuration calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Connections,
+    ConnectionsPerUid,
+    ConnectTimeout,
+    Sessions,
+    Subscriptions,
+    Retained,
+    PacketSize,
+    InFlight,
+    TopicAlias,
+    Commands,
+}
+
+impl Limit {
+    /// The key in `broker.limits`, in the order above; of the last one, which is not configured, what
+    /// it bounds.
+    pub(crate) const KEYS: [&'static str; 10] = [
+        "max_connections",
+        "max_connections_per_uid",
+        "connect_timeout",
+        "max_sessions",
+        "max_subscriptions",
+        "max_retained",
+        "max_packet_size",
+        "max_inflight",
+        "max_topic_alias",
+        "commands",
+    ];
+}
+
+/// How often each limit was hit since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hits([u64; Limit::KEYS.len()]);
+
+impl Hits {
+    pub(crate) fn count(&mut self, limit: Limit) {
+        self.0[limit as usize] += 1;
+    }
+
+    pub(crate) fn count_if(&mut self, limit: Limit, hit: bool) {
+        self.0[limit as usize] += u64::from(hit);
+    }
+
+    /// Key and count of those that were hit at all.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Limit::KEYS.into_iter().zip(self.0).filter(|(_, hits)| *hits > 0)
+    }
+}
+
 /// Every bound of the broker. The configuration's `broker.limits` says what each is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {

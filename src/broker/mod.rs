@@ -46,6 +46,7 @@ pub mod wire;
 pub use self::core::trial;
 pub use self::core::{Counters, Traffic};
 pub use gate::{Gate, Held};
+pub use limits::Hits;
 pub use listener::{ListenError, OpenListener};
 pub use principal::{Bridged, Principal};
 pub use task::spec;

@@ -1,5 +1,7 @@
 //! What the broker itself says on the bus: `client/<id>`, `event/broker/<client>/refused`, `../dropped`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::contract::Role;
@@ -122,6 +124,9 @@ pub struct Metric {
     pub dropped: u64,
     /// Publishes, subscriptions and connections refused.
     pub refused: u64,
+    /// How often each of `broker.limits` was hit, by its key; those that never were are not there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, u64>,
     /// When this was said.
     #[serde(flatten)]
     pub stamp: Stamp,

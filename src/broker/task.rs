@@ -60,6 +60,7 @@ async fn tell(scope: &Scope, broker: &Handle) {
         delivered: counters.delivered,
         dropped: counters.dropped,
         refused: counters.refused,
+        limits: counters.limits.iter().map(|(key, hits)| (key.to_string(), hits)).collect(),
         stamp: scope.stamper.stamp(),
     };
     let payload = serde_json::to_vec(&metric).unwrap_or_default();

@@ -7,7 +7,7 @@ use super::connection::{Answer, Owed, State};
 use super::{Core, Effects, Timer, alias};
 use crate::broker::acl;
 use crate::broker::identity::{self, Facts, Password, Rules};
-use crate::broker::limits::Limits;
+use crate::broker::limits::{Limit, Limits};
 use crate::broker::message::Message;
 use crate::broker::notice;
 use crate::broker::principal::Principal;
@@ -35,6 +35,7 @@ struct Unwelcome {
     reason: Reason,
     code: &'static str,
     text: String,
+    limit: Option<Limit>,
 }
 
 impl Core {
@@ -55,13 +56,14 @@ impl Core {
         }
         if let Some(text) = connection.surplus {
             let (reason, text) = (Reason::QuotaExceeded, text.to_string());
-            let unwelcome = Unwelcome { reason, code: "broker.quota", text };
+            let unwelcome = Unwelcome { reason, code: "broker.quota", text, limit: None }; // counted at the door
             return self.refuse_connect(key, connect.client_id, &unwelcome, fx);
         }
         if properties.authentication_method().is_some() {
             let text = "extended authentication is not supported".to_string();
             let reason = Reason::BadAuthenticationMethod;
-            let unwelcome = Unwelcome { reason, code: "broker.authentication_method", text };
+            let unwelcome =
+                Unwelcome { reason, code: "broker.authentication_method", text, limit: None };
             return self.refuse_connect(key, connect.client_id, &unwelcome, fx);
         }
         let Some(password) = connect.password else {
@@ -108,7 +110,12 @@ impl Core {
         connect: &Connect<'_>,
         password: Password,
     ) -> Result<Arc<Principal>, Unwelcome> {
-        let no = |reason, code, text: &str| Unwelcome { reason, code, text: text.to_string() };
+        let no = |reason, code, text: &str| Unwelcome {
+            reason,
+            code,
+            text: text.to_string(),
+            limit: None,
+        };
         let Some(connection) = self.connections.get(key) else {
             return Err(no(Reason::UnspecifiedError, "broker.gone", "the connection is gone"));
         };
@@ -134,11 +141,13 @@ impl Core {
         }
         if known.is_none() && self.sessions.len() >= self.setting.limits.sessions {
             let text = "there are as many sessions as broker.limits.max_sessions allows";
-            return Err(no(Reason::QuotaExceeded, "broker.quota", text));
+            let unwelcome = no(Reason::QuotaExceeded, "broker.quota", text);
+            return Err(Unwelcome { limit: Some(Limit::Sessions), ..unwelcome });
         }
         if known.is_none() && self.has_its_share(&principal) {
             let text = "you have as many sessions as broker.limits.max_connections_per_uid allows";
-            return Err(no(Reason::QuotaExceeded, "broker.quota", text));
+            let unwelcome = no(Reason::QuotaExceeded, "broker.quota", text);
+            return Err(Unwelcome { limit: Some(Limit::ConnectionsPerUid), ..unwelcome });
         }
         if let Some(will) = &connect.will {
             let publish =
@@ -161,6 +170,9 @@ impl Core {
 
     fn refuse_connect(&mut self, key: Key, client: &str, unwelcome: &Unwelcome, fx: &mut Effects) {
         let Some(connection) = self.connections.get(key) else { return };
+        if let Some(limit) = unwelcome.limit {
+            self.counters.limits.count(limit);
+        }
         let refused = notice::Refused {
             code: unwelcome.code.to_string(),
             message: unwelcome.text.clone(),

@@ -68,7 +68,7 @@ use timers::{Timer, Timers};
 use super::acl::Acl;
 use super::group::Group;
 use super::intake::{LinkId, Op, Reply, Ticket};
-use super::limits::Limits;
+use super::limits::{Hits, Limit, Limits};
 use super::message::{Message, Now};
 use super::retained::Retained;
 use super::session::Session;
@@ -168,6 +168,8 @@ pub struct Counters {
     pub retained: u64,
     /// What went over the connections, those that ended included.
     pub traffic: Traffic,
+    /// How often each limit was hit.
+    pub limits: Hits,
 }
 
 impl Core {
@@ -207,14 +209,21 @@ impl Core {
         let crowd = origin.crowd();
         let count = self.crowds.get(&crowd).copied().unwrap_or(0);
         let surplus = if self.connections.len() - self.surplus >= limits.connections {
-            Some("there are as many connections as broker.limits.max_connections allows")
+            Some((
+                "there are as many connections as broker.limits.max_connections allows",
+                Limit::Connections,
+            ))
         } else if count >= limits.connections_per_uid {
-            Some("you have as many connections as broker.limits.max_connections_per_uid allows")
+            Some((
+                "you have as many connections as broker.limits.max_connections_per_uid allows",
+                Limit::ConnectionsPerUid,
+            ))
         } else {
             None
         };
-        if surplus.is_some() {
+        if let Some((_, limit)) = surplus {
             self.counters.refused += 1;
+            self.counters.limits.count(limit);
             if self.surplus >= limits.surplus {
                 return None;
             }
@@ -223,6 +232,7 @@ impl Core {
             *self.crowds.entry(crowd).or_default() += 1;
         }
         let until = now.at + limits.connect_timeout;
+        let surplus = surplus.map(|(text, _)| text);
         let connection = Connection { surplus, ..Connection::new(origin, now.at) };
         let key = self.connections.insert(connection);
         self.due_at(until, Timer::Greeting(key));
@@ -428,6 +438,7 @@ impl Core {
             matches!(connection.state, State::Greeting | State::Verifying(_))
         };
         if self.connections.get(key).is_some_and(greeting) {
+            self.counters.limits.count(Limit::ConnectTimeout);
             self.cut(key, fx);
         }
     }
@@ -487,6 +498,9 @@ impl Core {
 
     /// The connection broke a rule of the protocol.
     fn malformed(&mut self, key: Key, malformed: Malformed, fx: &mut Effects) {
+        if malformed == Malformed::PacketTooLarge {
+            self.counters.limits.count(Limit::PacketSize);
+        }
         let Some(connection) = self.connections.get(key) else { return };
         match connection.state {
             State::Greeting => self.malformed_greeting(key, malformed, fx),

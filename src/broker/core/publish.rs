@@ -9,6 +9,7 @@ use super::settle::Failure;
 use super::{Core, Effects, Held};
 use crate::broker::acl::{self, Denied};
 use crate::broker::intake::Ticket;
+use crate::broker::limits::Limit;
 use crate::broker::message::{self, Incoming, Message, Now};
 use crate::broker::principal::Principal;
 use crate::broker::queue::Policy;
@@ -63,7 +64,10 @@ impl Core {
         let mut aliases = std::mem::take(&mut connection.aliases_in);
         match aliases.topic(publish.topic, alias, max) {
             Ok(topic) => self.published(key, session_key, &Publish { topic, ..*publish }, fx),
-            Err(misused) => self.end(key, misused.reason, misused.text, fx),
+            Err(misused) => {
+                self.counters.limits.count(Limit::TopicAlias);
+                self.end(key, misused.reason, misused.text, fx);
+            }
         }
         if let Some(connection) = self.connections.get_mut(key) {
             connection.aliases_in = aliases;
@@ -82,6 +86,7 @@ impl Core {
         }
         if publish.qos > Qos::AtMostOnce && self.too_many_unfinished(key) {
             let text = "more than the receive maximum are unacknowledged (MQTT-3.3.4-9)";
+            self.counters.limits.count(Limit::InFlight);
             return self.end(key, Reason::ReceiveMaximumExceeded, text, fx);
         }
         let Some(session) = self.sessions.get(session_key) else { return };
@@ -164,6 +169,7 @@ impl Core {
             let room = self.may_keep(incoming.topic, incoming.payload, incoming.shared().weight());
             // What the daemon says of itself is bounded by itself; no hoard of others keeps it out.
             if !from.is_daemon() {
+                self.counters.limits.count_if(Limit::Retained, room.is_err());
                 room?;
             }
         }
@@ -237,6 +243,7 @@ impl Core {
     ) -> Result<Taken, Denied> {
         let bytes: usize = self.held.values().map(|held| held.message.weight()).sum();
         if self.held.len() >= self.setting.limits.held || bytes > HELD_BYTES {
+            self.counters.limits.count(Limit::Commands);
             let message = "too many commands wait; send them slower".to_string();
             return Err(Denied { code: "command.busy", message });
         }

@@ -4,6 +4,7 @@ use super::connection::{Answer, Filters, Owed, Undo};
 use super::{Core, Effects};
 use crate::broker::acl::Denied;
 use crate::broker::intake::Ticket;
+use crate::broker::limits::Limit;
 use crate::broker::session::Options;
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
@@ -104,6 +105,7 @@ impl Core {
             return denied("broker.not_authorized", &message);
         }
         if session.filters.len() >= limits.subscriptions && !session.filters.contains_key(filter) {
+            self.counters.limits.count(Limit::Subscriptions);
             let message =
                 "there are as many subscriptions as broker.limits.max_subscriptions allows";
             return denied("broker.quota", message);

@@ -90,6 +90,9 @@ fn a_full_house_refuses_with_the_reason_and_has_room_again() {
     // Whoever crowds the door is not even told.
     let crowd: Vec<Key> = (0..world.core.setting.limits.surplus).map(|_| world.raw(1)).collect();
     assert!(world.core.accept(world.now, origin(1)).is_none());
+    let limits: Vec<_> = world.core.counters().limits.iter().collect();
+    let hits = 3 + world.core.setting.limits.surplus as u64;
+    assert_eq!(limits, [("max_connections", hits)], "counted, told or not");
     crowd.into_iter().chain([keys[0]]).for_each(|key| world.core.closed(key, &mut world.fx));
     world.client(1, "in");
 }
