@@ -44,6 +44,13 @@ impl Waiting {
         let (retain, dup, promised, origin) = (false, false, false, None);
         Waiting { message, qos, retain, dup, identifiers, seq, promised, origin }
     }
+
+    /// Whether it is not to be sent any more. With QoS 2 it is once it may have been begun
+    /// (MQTT-4.3.3-7): its client may still hold its packet identifier.
+    fn has_expired(&self, now: Now) -> bool {
+        let begun = self.dup && self.qos == Qos::ExactlyOnce;
+        self.message.expired(now) && !begun
+    }
 }
 
 /// Subscription identifiers; nearly always none or one.
@@ -54,6 +61,8 @@ pub(crate) type Identifiers = Vec<u32>;
 pub(crate) struct Queue {
     waiting: VecDeque<Waiting>,
     bytes: usize,
+    /// How many of them have QoS 0.
+    at_most_once: usize,
     bounds: Bounds,
     /// None of them expires before this.
     mortal: Option<Instant>,
@@ -61,7 +70,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(bounds: Bounds) -> Queue {
-        Queue { waiting: VecDeque::new(), bytes: 0, bounds, mortal: None }
+        Queue { waiting: VecDeque::new(), bytes: 0, at_most_once: 0, bounds, mortal: None }
     }
 
     /// The bytes are those of its messages.
@@ -94,9 +103,20 @@ impl Queue {
         if self.mortal.is_none_or(|first| first > now.at) {
             return Vec::new();
         }
-        let gone = self.retract(|waiting| waiting.message.expired(now));
+        let gone = self.retract(|waiting| waiting.has_expired(now));
         self.mortal = self.waiting.iter().filter_map(|waiting| waiting.message.expires).min();
         gone
+    }
+
+    fn enter(&mut self, waiting: &Waiting) {
+        self.bytes += waiting.message.weight();
+        self.at_most_once += usize::from(waiting.qos == Qos::AtMostOnce);
+        self.note_expiry(waiting);
+    }
+
+    fn leave(&mut self, waiting: &Waiting) {
+        self.bytes -= waiting.message.weight();
+        self.at_most_once -= usize::from(waiting.qos == Qos::AtMostOnce);
     }
 
     fn note_expiry(&mut self, waiting: &Waiting) {
@@ -125,8 +145,7 @@ impl Queue {
                 }
             }
         }
-        self.bytes += weight;
-        self.note_expiry(&waiting);
+        self.enter(&waiting);
         self.waiting.push_back(waiting);
         dropped
     }
@@ -135,8 +154,7 @@ impl Queue {
     /// These were inside the bounds when they came.
     pub(crate) fn put_back(&mut self, unacknowledged: impl DoubleEndedIterator<Item = Waiting>) {
         for waiting in unacknowledged.rev() {
-            self.bytes += waiting.message.weight();
-            self.note_expiry(&waiting);
+            self.enter(&waiting);
             self.waiting.push_front(waiting);
         }
     }
@@ -144,14 +162,13 @@ impl Queue {
     /// Takes a message that was inside the bounds when it came: of an earlier process, or of a shared
     /// subscription.
     pub(crate) fn append(&mut self, waiting: Waiting) {
-        self.bytes += waiting.message.weight();
-        self.note_expiry(&waiting);
+        self.enter(&waiting);
         self.waiting.push_back(waiting);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Waiting> {
         let waiting = self.waiting.pop_front()?;
-        self.bytes -= waiting.message.weight();
+        self.leave(&waiting);
         let (len, capacity) = (self.waiting.len(), self.waiting.capacity());
         if capacity > 64 && len < capacity / 4 {
             self.waiting.shrink_to(2 * len); // what a burst took is given back
@@ -169,7 +186,7 @@ impl Queue {
         let all: Vec<Waiting> = std::mem::take(&mut self.waiting).into();
         let (gone, left): (Vec<_>, Vec<_>) = all.into_iter().partition(gone);
         self.waiting = left.into();
-        self.bytes -= gone.iter().map(|waiting| waiting.message.weight()).sum::<usize>();
+        gone.iter().for_each(|waiting| self.leave(waiting));
         gone
     }
 
@@ -177,9 +194,15 @@ impl Queue {
         self.waiting.front()
     }
 
-    /// Whether the first message expired, so that it can be popped and told.
-    pub(crate) fn first_expired(&self, now: Now) -> bool {
-        self.waiting.front().is_some_and(|first| first.message.expired(now))
+    /// The first message, if it expired: to be told.
+    pub(crate) fn pop_expired(&mut self, now: Now) -> Option<Waiting> {
+        self.waiting.front().filter(|first| first.has_expired(now))?;
+        self.pop()
+    }
+
+    /// Whether a message of QoS 0 waits: later ones must not pass it (MQTT-4.6.0-5).
+    pub(crate) fn has_at_most_once(&self) -> bool {
+        self.at_most_once > 0
     }
 
     /// Everything that waits, oldest first.

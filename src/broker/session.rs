@@ -20,7 +20,7 @@ use std::time::Instant;
 use super::drops::Drops;
 use super::flight::Flight;
 use super::intake::Ticket;
-use super::message::{Message, Now};
+use super::message::Message;
 use super::principal::Principal;
 use super::promises::Promises;
 use super::queue::{Bounds, Queue, Waiting};
@@ -199,14 +199,6 @@ impl Session {
         let queued = self.queue.iter().map(|waiting| waiting.seq).filter(|&seq| seq > 0);
         self.flight.numbers().chain(queued)
     }
-
-    /// The next message to send now, expired ones left out. `expired` gets those.
-    pub(crate) fn next(&mut self, now: Now, expired: &mut Vec<Waiting>) -> Option<Waiting> {
-        while self.queue.first_expired(now) {
-            expired.push(self.queue.pop()?);
-        }
-        self.queue.pop()
-    }
 }
 
 #[cfg(test)]
@@ -215,7 +207,6 @@ mod tests {
     use super::super::slots::Slots;
     use super::*;
     use crate::contract::Role;
-    use crate::service::testing::at;
     use bytes::Bytes;
 
     fn session() -> Session {
@@ -237,10 +228,6 @@ mod tests {
         Waiting { promised: true, ..Waiting::new(Arc::new(message), qos, session.take_seq()) }
     }
 
-    fn now() -> Now {
-        Now { at: at(0), wall: std::time::UNIX_EPOCH }
-    }
-
     #[test]
     fn a_lost_connection_sends_again_in_order_with_the_same_identifiers() {
         let mut session = session();
@@ -253,7 +240,7 @@ mod tests {
         session.flight.complete(ids[1], Qos::AtLeastOnce);
         session.land(Slots::default().insert(()));
         let again: Vec<_> = std::iter::from_fn(|| {
-            let next = session.next(now(), &mut Vec::new())?;
+            let next = session.queue.pop()?;
             assert!(next.dup);
             Some(session.flight.publish(next))
         })

@@ -144,7 +144,8 @@ impl Core {
         fx: &mut Effects,
     ) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.holding() {
+        let waits = |session: &Session| session.queue.has_at_most_once();
+        if connection.holding() || self.sessions.get(share.session).is_some_and(waits) {
             return self.queue_kept(&incoming.shared().clone(), share, fx);
         }
         if connection.out.len() > self.setting.limits.outbox {
@@ -201,6 +202,11 @@ impl Core {
     pub(super) fn pump_own(&mut self, key: Key, fx: &mut Effects) {
         let (mut expired, mut too_large, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(session) = self.sessions.get_mut(key) {
+            // First of all: what expired must not open the way for what comes after it.
+            if let Some(gone) = session.queue.pop_expired(fx.now) {
+                expired.push(gone);
+                continue;
+            }
             let Some(first) = session.queue.first() else { break };
             // Judged again: it may have waited for a client that has another role now.
             let message = &first.message;
@@ -217,7 +223,7 @@ impl Core {
                 Peer::Away => break,
                 Peer::Link if !open => break,
                 Peer::Link => {
-                    let Some(waiting) = session.next(fx.now, &mut expired) else { break };
+                    let Some(waiting) = session.queue.pop() else { break };
                     fx.deliver.push((key, delivery(&waiting, fx.now)));
                     session.flight.publish(waiting);
                 }
@@ -227,7 +233,7 @@ impl Core {
                     if !open || behind || connection.holding() {
                         break;
                     }
-                    let Some(waiting) = session.next(fx.now, &mut expired) else { break };
+                    let Some(waiting) = session.queue.pop() else { break };
                     // Too large for this client: done with (MQTT-3.1.2-25).
                     let properties = &mut self.properties;
                     too_large

@@ -148,9 +148,8 @@ impl Core {
         loop {
             let Core { groups, sessions, connections, setting, .. } = self;
             let Some(group) = groups.get_mut(key) else { return };
-            if group.queue.first_expired(fx.now) {
-                let expired = group.queue.pop().into_iter().collect();
-                self.group_dropped(key, expired, Drop::Expired, fx);
+            if let Some(expired) = group.queue.pop_expired(fx.now) {
+                self.group_dropped(key, vec![expired], Drop::Expired, fx);
                 continue;
             }
             let Some(first) = group.queue.first() else { return };
@@ -179,7 +178,9 @@ impl Core {
         waiting.qos = waiting.message.qos.min(member.options.qos);
         waiting.retain =
             member.options.retain_as_published && waiting.origin.as_ref().is_some_and(|o| o.retain);
-        waiting.dup = waiting.origin.as_ref().is_some_and(|o| o.may_know(member.session));
+        // MQTT-3.3.1-2: QoS 0 knows no DUP.
+        waiting.dup = waiting.qos > Qos::AtMostOnce
+            && waiting.origin.as_ref().is_some_and(|o| o.may_know(member.session));
         waiting.identifiers =
             Some(member.options.identifier).filter(|&number| number > 0).into_iter().collect();
         waiting.promised = false;
