@@ -23,6 +23,8 @@ pub(crate) mod intake;
 mod limits;
 mod listener;
 mod message;
+#[cfg(test)]
+mod model;
 pub mod notice;
 mod parting;
 mod principal;

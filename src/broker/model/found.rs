@@ -1,0 +1,134 @@
+//! What the model found, one test for each: named by its seed, as short as it still showed.
+
+use super::script::Step::{
+    Connect, Crash, CrashAtWrite, Mend, Pass, Publish, Restart, Subscribe, Trouble,
+};
+use super::script::{Fault, Keep, Profile, Script, Step};
+use super::world;
+use crate::broker::wire::{Qos, Version};
+
+const PROFILE: Profile = Profile {
+    version: Version::V5,
+    expiry_s: u32::MAX,
+    receive_maximum: 100,
+    room: 100_000,
+    eager: true,
+};
+
+fn plays(profiles: &[Profile], steps: &[Step]) {
+    let script = Script { profiles: profiles.to_vec(), steps: steps.to_vec() };
+    assert_eq!(world::play(&script).err(), None);
+}
+
+fn connect(client: usize) -> Step {
+    Connect { client, clean: false, will: None }
+}
+
+fn subscribe(client: usize, filter: &'static str, qos: Qos) -> Step {
+    Subscribe { client, filter, qos, no_local: false, kept: true }
+}
+
+fn publish(client: usize, topic: &'static str, qos: Qos, expiry_s: u32) -> Step {
+    Publish { client, topic, qos, keep: Keep::Not, expiry_s }
+}
+
+#[test]
+fn seed_262_a_message_that_expired_does_not_let_the_next_pass_the_receive_maximum() {
+    let slow = Profile { receive_maximum: 1, room: 400, eager: false, ..PROFILE };
+    plays(
+        &[PROFILE, slow],
+        &[
+            connect(1),
+            subscribe(1, "b/#", Qos::ExactlyOnce),
+            connect(0),
+            publish(0, "b/x", Qos::ExactlyOnce, 0),
+            publish(0, "b/x", Qos::AtMostOnce, 2),
+            publish(0, "b/y", Qos::AtLeastOnce, 50),
+            Pass { ms: 6_000 },
+        ],
+    );
+}
+
+#[test]
+fn seed_103_a_message_of_qos_0_does_not_pass_one_that_waits() {
+    let slow = Profile { receive_maximum: 1, room: 60, eager: false, ..PROFILE };
+    plays(
+        &[slow, PROFILE],
+        &[
+            connect(1),
+            connect(0),
+            subscribe(0, "+/x", Qos::ExactlyOnce),
+            publish(1, "b/x", Qos::AtLeastOnce, 0),
+            subscribe(0, "a/+", Qos::AtLeastOnce),
+            publish(1, "a/x", Qos::AtMostOnce, 0),
+            Pass { ms: 300 },
+            publish(1, "a/x", Qos::AtMostOnce, 0),
+            Step::Read { client: 0, packets: 4 },
+        ],
+    );
+}
+
+#[test]
+fn seed_48_what_was_begun_with_qos_2_is_ended_although_it_expired() {
+    let narrow = Profile { receive_maximum: 1, ..PROFILE };
+    plays(
+        &[PROFILE, narrow],
+        &[
+            connect(0),
+            connect(1),
+            subscribe(1, "b/y", Qos::ExactlyOnce),
+            publish(0, "b/y", Qos::ExactlyOnce, 0),
+            CrashAtWrite { writes: 5, chance: 12_911_953_191_506_440_105, down_ms: 60_000 },
+            publish(0, "b/y", Qos::ExactlyOnce, 50),
+            Pass { ms: 300 },
+            connect(1),
+            Pass { ms: 6_000 },
+            Crash { chance: 6_080_825_808_116_100_315, down_ms: 3_000 },
+            connect(1),
+            publish(1, "b/y", Qos::AtLeastOnce, 0),
+        ],
+    );
+}
+
+#[test]
+fn seed_114_a_member_with_qos_0_never_gets_dup() {
+    let slow = Profile { version: Version::V311, room: 60, eager: false, ..PROFILE };
+    plays(
+        &[PROFILE, PROFILE, slow],
+        &[
+            connect(2),
+            connect(0),
+            subscribe(2, "$share/one/s/#", Qos::ExactlyOnce),
+            Pass { ms: 6 },
+            publish(0, "s/v", Qos::AtLeastOnce, 0),
+            connect(1),
+            subscribe(1, "$share/one/s/#", Qos::AtMostOnce),
+            Pass { ms: 6 },
+            Restart,
+        ],
+    );
+}
+
+#[test]
+fn a_disk_in_trouble_acknowledges_nothing_and_loses_nothing_acknowledged() {
+    for fault in [Fault::Full, Fault::Broken, Fault::ReadOnly] {
+        plays(
+            &[PROFILE, PROFILE],
+            &[
+                connect(0),
+                connect(1),
+                subscribe(0, "a/#", Qos::AtLeastOnce),
+                Pass { ms: 20 },
+                publish(1, "a/x", Qos::AtLeastOnce, 0),
+                Pass { ms: 20 },
+                Trouble { fault },
+                publish(1, "a/x", Qos::AtLeastOnce, 0),
+                Pass { ms: 300 },
+                Mend,
+                publish(1, "a/x", Qos::AtLeastOnce, 0),
+                Pass { ms: 20 },
+                Crash { chance: 1, down_ms: 10 },
+            ],
+        );
+    }
+}
