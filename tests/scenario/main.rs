@@ -17,6 +17,7 @@ mod commands;
 mod config;
 mod door;
 mod harness;
+mod kill;
 mod once;
 mod paho;
 mod security;
