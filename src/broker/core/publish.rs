@@ -407,7 +407,9 @@ impl Core {
             return false;
         }
         let row = (!message.payload.is_empty()).then(|| message.encode(fx.now));
-        if !self.retained.keep(message) {
+        // Cleared before is not yet cleared on disk: with a promise it is written again, which costs
+        // nothing there when it is.
+        if !self.retained.keep(message) && window == Window::Lazy {
             return false;
         }
         fx.writes(window).writes.push((Table::Retained, incoming.topic.as_bytes().to_vec(), row));
