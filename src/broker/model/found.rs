@@ -132,3 +132,25 @@ fn a_disk_in_trouble_acknowledges_nothing_and_loses_nothing_acknowledged() {
         );
     }
 }
+
+#[test]
+fn seed_1569_a_topic_cleared_again_is_acknowledged_when_it_is_clear_on_disk() {
+    let slow = Profile { expiry_s: 300, eager: false, ..PROFILE };
+    let retained = |keep| {
+        let (topic, qos) = ("b/y", Qos::AtLeastOnce);
+        Publish { client: 0, topic, qos, keep, expiry_s: 0 }
+    };
+    plays(
+        &[slow],
+        &[
+            connect(0),
+            retained(Keep::Retain),
+            Pass { ms: 40_000 },
+            retained(Keep::Clear),
+            CrashAtWrite { writes: 0, chance: 10_019_157_147_082_408_717, down_ms: 60_000 },
+            Step::Read { client: 0, packets: 1 },
+            connect(0),
+            Pass { ms: 40_000 },
+        ],
+    );
+}

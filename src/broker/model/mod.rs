@@ -49,7 +49,7 @@ fn what_was_acknowledged_outlives_any_crash() {
     if let Some(seed) = std::env::var("MAESTRO_SEED").ok().and_then(|seed| seed.parse().ok()) {
         return cases(seed, 1, 1);
     }
-    let count: usize = if std::env::var_os("MAESTRO_LONG").is_some() { 100_000 } else { 2_000 };
+    let count: usize = if std::env::var_os("MAESTRO_LONG").is_some() { 100_000 } else { 5_000 };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for first in 0..threads {

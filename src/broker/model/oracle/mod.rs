@@ -209,7 +209,7 @@ impl Oracle {
         // Order is promised per topic and quality, for what is sent the first time.
         let certain = permit.first && permit.got == 1 && permit.kept == 0;
         let (ordered, once) = (certain && (permit.must && whole || sends == 1), permit.once);
-        let ghost = life.is_ghost();
+        let ghost = life.is_ghost() || self.haunted && offer.topic.starts_with(['s', 't']);
         if let Some(by) = by.filter(|_| ordered) {
             let place = (by, offer.topic, offer.qos as u8, arrival.qos as u8);
             let last = life.order.insert(place, arrival.number);

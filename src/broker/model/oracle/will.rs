@@ -19,14 +19,14 @@ pub(super) struct Legacy {
     pub(super) client: usize,
     testament: Testament,
     number: Number,
+    /// When its CONNECT went to the broker.
+    since: u64,
     state: State,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Armed {
-        since: u64,
-    },
+    Armed,
     /// It fires not before `early`; when `certain`, not after `late`.
     Due {
         early: u64,
@@ -43,7 +43,7 @@ enum State {
 
 impl Legacy {
     pub(super) fn is_armed(&self) -> bool {
-        matches!(self.state, State::Armed { .. })
+        matches!(self.state, State::Armed)
     }
 }
 
@@ -54,8 +54,8 @@ impl Oracle {
         let keep = if testament.retain { Keep::Retain } else { Keep::Not };
         let offer = Offer { topic: testament.topic, qos: testament.qos, keep, expiry_s: 0 };
         self.messages.push(Sent::will(offer, self.now));
-        let state = State::Armed { since: self.now };
-        self.wills.push(Legacy { client, testament, number, state });
+        let (since, state) = (self.now, State::Armed);
+        self.wills.push(Legacy { client, testament, number, since, state });
         number
     }
 
@@ -99,14 +99,16 @@ impl Oracle {
             let expiry_ms = self.lives[will.client].expiry_ms();
             let delay_ms = (u64::from(will.testament.delay_s) * 1000).min(expiry_ms);
             will.state = match will.state {
-                State::Armed { since } => State::Due {
+                State::Armed => State::Due {
                     early: now.max(went + delay_ms),
                     late: now + delay_ms,
-                    certain: expiry_ms > 0 && !fresh(since),
+                    certain: expiry_ms > 0 && !fresh(will.since),
                 },
-                State::Due { early, late, certain } => {
-                    State::Due { early: early.max(now), late: late.max(now + delay_ms), certain }
-                }
+                State::Due { early, late, certain } => State::Due {
+                    early: early.max(now),
+                    late: late.max(now + delay_ms),
+                    certain: certain && !fresh(will.since),
+                },
                 State::Fired { at } | State::Forgotten { at } if fresh(at) => {
                     self.messages[will.number].sends += 1;
                     self.messages[will.number].doubtful += 1;
@@ -124,7 +126,7 @@ impl Oracle {
         let due = |will: &&Legacy| matches!(will.state, State::Due { early, .. } if early <= now);
         let alone = self.wills.iter().filter(due).count() == 1; // or their order is not known
         for place in 0..self.wills.len() {
-            let Legacy { client, number, testament, state } = self.wills[place];
+            let Legacy { client, number, testament, state, .. } = self.wills[place];
             let State::Due { early, late, certain } = state else { continue };
             if early > now {
                 continue;
