@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   commit --> frame appended to the journal, fdatasync --> safe; the rows are `fresh`, in RAM
-//!                 | no room in the journal (about each MiB), or a long rest
+//!                 | no room in the journal (each 768 KiB), or a long rest
 //!                 v
 //!              checkpoint: one redb commit of everything fresh (and the commit that did not fit)
 //!              with the number of the journal's next generation; the journal begins anew
@@ -75,7 +75,7 @@ impl Default for Sizes {
     fn default() -> Sizes {
         const KIB: u64 = 1024;
         let journal =
-            Bounds { step_bytes: 256 * KIB, soft_bytes: 1024 * KIB, hard_bytes: 1280 * KIB };
+            Bounds { step_bytes: 256 * KIB, soft_bytes: 768 * KIB, hard_bytes: 1024 * KIB };
         Sizes {
             journal,
             fresh_bytes: 2 * 1024 * 1024,

@@ -4,8 +4,8 @@ use super::super::disk::{Disk, DiskFile, TREE};
 use super::super::faulty::{Faults, FaultyDisk};
 use super::super::view::Health;
 use super::super::{Batch, Rows, Table};
-use super::Engine;
 use super::testing::SMALL;
+use super::{Engine, Sizes};
 
 fn open(disk: &FaultyDisk) -> Engine<FaultyDisk> {
     Engine::open(disk.clone(), SMALL).unwrap()
@@ -204,4 +204,21 @@ fn a_file_that_was_full_once_is_small_again_after_a_rest_and_a_kill_at_any_write
         assert_eq!(keys(&open(&disk.crash(deadly))), left, "dead at write {deadly}");
     }
     panic!("a rest has fewer writes");
+}
+
+#[test]
+fn a_message_of_256_bytes_that_stays_writes_less_than_a_kibibyte() {
+    let disk = FaultyDisk::new(1);
+    let mut engine = Engine::open(disk.clone(), Sizes::default()).unwrap();
+    let before = disk.operations().written_bytes;
+    for commit in 0..50_u64 {
+        let mut batch = Batch::default();
+        for message in 0..200 {
+            let key = [1_u64.to_be_bytes(), (commit * 200 + message).to_be_bytes()].concat();
+            batch = batch.put(Table::Queue, key, vec![7; 300]);
+        }
+        engine.apply(batch).unwrap();
+    }
+    let each = (disk.operations().written_bytes - before) / 10_000;
+    assert!(each < 1024, "{each} bytes for a row of 300");
 }
