@@ -72,6 +72,8 @@ pub(crate) struct Group {
     pub(crate) promises: Promises,
     /// Its queue is on disk.
     pub(crate) durable: bool,
+    /// A former member has perhaps still to acknowledge something of it.
+    pub(crate) strays: bool,
     /// What nobody got, and nobody was told.
     pub(crate) drops: Drops,
 }
@@ -86,6 +88,7 @@ impl Group {
             next_seq: 1,
             promises: Promises::default(),
             durable: false,
+            strays: false,
             drops: Drops::default(),
         }
     }

@@ -86,6 +86,11 @@ impl<T> Slots<T> {
             Some((Key { index, tenancy: place.tenancy }, place.tenant.as_ref()?))
         })
     }
+
+    /// Every tenant, to be changed.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.places.iter_mut().filter_map(|place| place.tenant.as_mut())
+    }
 }
 
 #[cfg(test)]

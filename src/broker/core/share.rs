@@ -56,18 +56,20 @@ impl Core {
         else {
             return self.tree.remove(filter, session);
         };
-        self.keep_what_was_sent(session, key, fx);
         if let Some(session) = self.sessions.get_mut(session) {
             session.groups.retain(|group| *group != key);
         }
+        // It leaves first: what it gives back is for the others.
         let Some(group) = self.groups.get_mut(key) else { return };
         group.leave(session);
-        if !group.members.is_empty() {
+        self.keep_what_was_sent(session, key, fx);
+        if self.groups.get(key).is_some_and(|group| !group.members.is_empty()) {
             self.store_or_forget_group(key, fx);
             return self.pump_group(key, fx);
         }
         self.tree.remove_group(shared.filter, key);
         self.group_keys.remove(filter);
+        self.adopt_strays(key, fx);
         let Some(group) = self.groups.remove(key) else { return };
         if group.durable {
             let rows = group.queue.iter().map(|waiting| group_key(&group.filter, waiting.seq));
@@ -263,9 +265,27 @@ impl Core {
         }
     }
 
-    /// A member leaves its group but not its connection: what it was sent is its own from now on.
+    /// What former members have still to acknowledge is their own now, when the group has no rows any
+    /// more.
+    fn adopt_strays(&mut self, key: Key, fx: &mut Effects) {
+        let Core { groups, sessions, .. } = self;
+        let Some(group) = groups.get_mut(key).filter(|group| group.strays) else { return };
+        group.strays = false;
+        for session in sessions.values_mut().filter(|session| !session.groups.contains(&key)) {
+            for waiting in session.flight.published() {
+                if let Some(origin) = waiting.origin.take_if(|origin| origin.group == key) {
+                    let row = group_key(&group.filter, origin.seq);
+                    fx.promise.batch.writes.push((Table::Group, row, None));
+                }
+            }
+        }
+    }
+
+    /// A member leaves its group but not its connection: what it was sent is its own from now on. Where
+    /// it has no rows the group keeps them, until they are acknowledged or come back.
     fn keep_what_was_sent(&mut self, key: Key, group_of: Key, fx: &mut Effects) {
-        let (Some(session), Some(group)) = (self.sessions.get_mut(key), self.groups.get(group_of))
+        let (Some(session), Some(group)) =
+            (self.sessions.get_mut(key), self.groups.get_mut(group_of))
         else {
             return;
         };
@@ -278,6 +298,10 @@ impl Core {
             unsent = session.queue.retract(of_group);
         }
         for waiting in session.flight.published().filter(|waiting| of_group(waiting)) {
+            if group.durable && own_row.is_none() {
+                group.strays = true;
+                continue;
+            }
             let Some(origin) = waiting.origin.take().filter(|origin| !origin.moved) else {
                 continue;
             };
@@ -331,6 +355,10 @@ impl Core {
         let durable = sessions_of().any(|session| session.durable);
         if durable == group.durable {
             return;
+        }
+        if !durable && group.strays {
+            self.adopt_strays(key, fx);
+            return self.store_or_forget_group(key, fx);
         }
         let with_members =
             sessions_of().flat_map(|session| {

@@ -1,6 +1,7 @@
 //! Shared subscriptions (§4.8.2): one member gets it, nobody's absence loses it, no kill doubles it.
 
 use super::*;
+use crate::broker::wire::{FilterBuffer, Unsubscribe};
 
 const SHARED: &str = "$share/g/q";
 
@@ -254,4 +255,54 @@ fn a_share_that_is_not_safe_is_refused_and_taken_back() {
     world.commit();
     let a = back(&mut world, "a");
     assert_eq!(gets(&mut world, a), []);
+}
+
+/// Leaves the group, and reads the answer away.
+fn leave(world: &mut World, key: Key) {
+    let mut filters = FilterBuffer::default();
+    filters.push(SHARED).expect("a filter");
+    let filters = filters.as_filters();
+    world.send(
+        key,
+        &Packet::Unsubscribe(Unsubscribe { packet_id: id(9), properties: NONE, filters }),
+    );
+}
+
+#[test]
+fn the_last_member_that_leaves_takes_what_it_was_not_sent_yet_with_it() {
+    let mut world = World::new();
+    let a = member(&mut world, "a", Qos::ExactlyOnce);
+    let writer = world.client(2, "writer");
+    world.publish(writer, "q", "1", Qos::ExactlyOnce); // sent only when its row is on disk
+    world.publish(writer, "q", "2", Qos::AtLeastOnce);
+    leave(&mut world, a);
+    world.commit();
+    for (payload, _) in gets(&mut world, a) {
+        assert_eq!(payload, "2");
+        world.send(a, &Packet::PubAck(ack(2)));
+    }
+    world.commit();
+    assert_eq!((world.rows(Table::Group), world.rows(Table::Queue)), (0, 0));
+}
+
+#[test]
+fn what_a_member_without_a_session_was_sent_before_it_left_is_not_lost_by_a_kill() {
+    let mut world = World::new();
+    let guest = world.client(1, "guest");
+    world.subscribe(guest, SHARED, Qos::AtLeastOnce);
+    world.got(guest);
+    let b = member(&mut world, "b", Qos::AtLeastOnce);
+    world.core.closed(b, &mut world.fx);
+    let writer = world.client(2, "writer");
+    say(&mut world, writer, Qos::AtLeastOnce, &["1", "2"]);
+    assert_eq!(gets(&mut world, guest), fresh(&["1", "2"]));
+    leave(&mut world, guest);
+    world.send(guest, &Packet::PubAck(ack(1)));
+    world.commit();
+    let mut world = world.killed();
+    let b = back(&mut world, "b");
+    assert_eq!(gets(&mut world, b), again(&["2"]));
+    world.send(b, &Packet::PubAck(ack(1)));
+    world.commit();
+    assert_eq!(world.rows(Table::Group), 0);
 }
