@@ -44,7 +44,8 @@ impl<D: Disk> Engine<D> {
         self.take_held()
     }
 
-    /// Takes removed rows out of the tree, and their room out of its file.
+    /// Takes removed rows out of the tree, and their room out of its file. In place, at the cost of a full
+    /// repair after a crash: a full disk has no room for the copy that [`Engine::slim`] makes.
     fn shrink(&mut self) -> Result<(), Fault> {
         let shrunk = self.drain().and_then(|()| {
             let Some(mut tree) = self.view.take_tree() else { return Ok(()) };
