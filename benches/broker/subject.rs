@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     load,
-    support::{clock, daemon::free_port, peers, process},
+    support::{clock, peers, ports::free_port, process},
 };
 
 /// Which broker.

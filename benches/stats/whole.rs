@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::daemon::free_port;
 use crate::support::peers;
+use crate::support::ports::free_port;
 use crate::support::process::{Process, command};
 
 /// Until it has started and is only measuring.

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use crate::support::{
     client::{self, Client, PublishProperties},
     clock::{PATIENCE, now, until},
-    daemon::{Daemon, free_port},
+    daemon::Daemon,
     mosquitto::Mosquitto,
     net::Link,
+    ports::free_port,
     skip::skip,
 };
 

@@ -8,9 +8,10 @@ use crate::support::{
     certificates::Authority,
     client::{Client, PublishProperties},
     clock::{PATIENCE, until},
-    daemon::{Builder, Daemon, free_port},
+    daemon::{Builder, Daemon},
     net::Link,
     peers,
+    ports::free_port,
     process::command,
     skip::skip,
 };

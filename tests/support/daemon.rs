@@ -8,7 +8,7 @@
 //! contract; when a test fails, its stderr is printed.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -19,6 +19,7 @@ use super::{
     client::{self, Client},
     clock::{PATIENCE, until},
     net::Host,
+    ports::free_port,
     process::{Process, command},
     watch::Watch,
 };
@@ -318,16 +319,4 @@ fn guard(uid: Option<u32>) -> Option<Vec<String>> {
 /// The program of this build; `MAESTRO_BINARY` names another, such as that of a release build.
 fn binary() -> String {
     std::env::var("MAESTRO_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_maestro").to_owned())
-}
-
-/// A port nobody has now, below the range from which the kernel picks for outgoing connections.
-pub(crate) fn free_port() -> u16 {
-    let mut bytes = [0; 2];
-    loop {
-        getrandom::fill(&mut bytes).expect("random bytes");
-        let port = 15_000 + u16::from_le_bytes(bytes) % 15_000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
 }

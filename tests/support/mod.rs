@@ -9,6 +9,7 @@
 //! | `mosquitto` | a real broker, plain or with TLS and client certificates |
 //! | `certificates` | an authority of our own for those |
 //! | `net` | hosts in network namespaces, links between them, a silent cut |
+//! | `ports` | numbers to listen on, which no test beside gets
 //! | `skip` | how a test says by name that it cannot run here |
 //! | `long` | how often to repeat, short or long |
 //! | `clock`, `process` | the two things a test takes from the system |
@@ -22,6 +23,7 @@ pub(crate) mod long;
 pub(crate) mod mosquitto;
 pub(crate) mod net;
 pub(crate) mod peers;
+pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod skip;
 pub(crate) mod watch;

@@ -9,9 +9,9 @@ use super::{
     certificates::Authority,
     client::{self, Client},
     clock::{PATIENCE, until},
-    daemon::free_port,
     net::Host,
     peers,
+    ports::free_port,
     process::{Process, command},
 };
 

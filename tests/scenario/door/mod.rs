@@ -17,8 +17,9 @@ use crate::support::{
     certificates::Authority,
     client::Client,
     clock::PATIENCE,
-    daemon::{Builder, Daemon, free_port},
+    daemon::{Builder, Daemon},
     peers,
+    ports::free_port,
 };
 
 /// A daemon with listeners of every kind, and its authority.

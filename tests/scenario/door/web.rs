@@ -10,7 +10,7 @@ use tungstenite::protocol::{Role, WebSocket};
 use tungstenite::{Bytes, Message};
 
 use super::{BOB, House, is, presence};
-use crate::support::{clock::PATIENCE, daemon::free_port, net::Link, peers, skip::skip};
+use crate::support::{clock::PATIENCE, net::Link, peers, ports::free_port, skip::skip};
 
 /// A request that is accepted, with these lines more.
 fn request(more: &str) -> String {
