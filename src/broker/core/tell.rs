@@ -1,8 +1,9 @@
 //! The broker's own words on the bus: refusals and presence. They go out like any publish; what of them
 //! is retained stays in RAM.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Core, Effects, Timer};
 use crate::broker::acl::Denied;
@@ -15,7 +16,7 @@ use crate::storage::Window;
 
 /// The last word of the topic of drops.
 const DROPPED: &str = "dropped";
-/// Drops are gathered this long before they are told.
+/// Drops are gathered this long before they are told; refusals are counted by it.
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Core {
@@ -156,5 +157,34 @@ impl Core {
             from: self.own_name.clone(),
             audience: None,
         }
+    }
+}
+
+/// How often refusals are told on the bus: a flood of them must not become a second flood.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    since: Option<Instant>,
+    told: HashMap<String, u32>,
+}
+
+impl Telling {
+    /// Clients whose refusals are told in one second.
+    const CLIENTS: usize = 64;
+
+    fn allows(&mut self, now: Instant, client: &str, per_second: u32) -> bool {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= SECOND) {
+            self.since = Some(now);
+            self.told.clear();
+        }
+        if !self.told.contains_key(client) {
+            if self.told.len() >= Telling::CLIENTS {
+                return false;
+            }
+            self.told.insert(client.to_string(), 0);
+        }
+        self.told.get_mut(client).is_some_and(|told| {
+            *told += 1;
+            *told <= per_second
+        })
     }
 }

@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
+use super::Core;
+use super::connection::State;
 use crate::broker::slots::Key;
 
 /// What is due at a time.
@@ -91,6 +93,29 @@ impl Timers {
         });
         self.heap.shrink_to(FEW);
         self.crowded = 2 * self.heap.len();
+    }
+}
+
+impl Core {
+    /// Puts something on the clock.
+    pub(super) fn due_at(&mut self, at: Instant, timer: Timer) {
+        self.timers.add(at, timer);
+        if self.timers.crowded() {
+            let Core { connections, sessions, groups, timers, .. } = self;
+            timers.keep(|at, timer| match timer {
+                Timer::Greeting(key) => connections
+                    .get(key)
+                    .is_some_and(|connection| !matches!(connection.state, State::Open(_))),
+                Timer::Alive(key) => connections.get(key).is_some(),
+                // Not those of its earlier absences: who comes and goes would never be thrown out.
+                Timer::Session(key) => sessions
+                    .get(key)
+                    .is_some_and(|session| [session.will_at, session.ends_at].contains(&Some(at))),
+                Timer::Dropped(key) => sessions.get(key).is_some(),
+                Timer::GroupDropped(key) => groups.get(key).is_some(),
+                Timer::Retained | Timer::Sys => true,
+            });
+        }
     }
 }
 

@@ -28,10 +28,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::broker::config;
 use crate::broker::identity::{Owner, Password, Transport};
+use crate::broker::message::Now;
 use crate::broker::principal::Principal;
 use crate::broker::session::Peer;
 use crate::broker::wire::{
-    self, Ack, Connect, Publish, RetainHandling, SubAck, Subscribe, SubscriptionBuffer, Will,
+    self, Ack, Connect, Disconnect, Packet, Publish, Reason, RetainHandling, SubAck, Subscribe,
+    SubscriptionBuffer, Version, Will,
 };
 use crate::bus::Qos;
 use crate::contract::Role;

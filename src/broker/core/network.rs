@@ -1,0 +1,264 @@
+//! Connections: who is taken in, the bytes that come and the bytes that go, and how one is ended.
+//!
+//! ```text
+//!   accept ──> received ──> frame ──> decode ──> connect │ publish │ subscribe │ acknowledge │ ..
+//!                 ^  │ slice                        │
+//!                 └──┘                     malformed, silence ──> end ──> DISCONNECT, closed, will
+//!
+//!   outbox <── send <── everything that answers;  written ──> what waited for room
+//! ```
+//! A connection that costs much is served in slices: its bytes wait, the others have their turn.
+
+use super::connection::{Connection, Origin, State};
+use super::{Core, Effects, Timer};
+use crate::broker::limits::Limit;
+use crate::broker::message::Now;
+use crate::broker::slots::Key;
+use crate::broker::wire::{
+    self, Disconnect, Malformed, Packet, PacketType, PropertyBuffer, Reason, Version,
+};
+
+/// What one connection may cost before others have their turn, in steps of roughly 100 ns.
+const SLICE: usize = 5000;
+
+impl Core {
+    /// A connection came; `None` when there is no room for it.
+    pub(crate) fn accept(&mut self, now: Now, origin: Origin) -> Option<Key> {
+        let limits = &self.setting.limits;
+        let crowd = origin.crowd();
+        let count = self.crowds.get(&crowd).copied().unwrap_or(0);
+        let surplus = if self.connections.len() - self.surplus >= limits.connections {
+            Some((
+                "there are as many connections as broker.limits.max_connections allows",
+                Limit::Connections,
+            ))
+        } else if count >= limits.connections_per_uid {
+            Some((
+                "you have as many connections as broker.limits.max_connections_per_uid allows",
+                Limit::ConnectionsPerUid,
+            ))
+        } else {
+            None
+        };
+        if let Some((_, limit)) = surplus {
+            self.counters.refused += 1;
+            self.counters.limits.count(limit);
+            if self.surplus >= limits.surplus {
+                return None;
+            }
+            self.surplus += 1;
+        } else {
+            *self.crowds.entry(crowd).or_default() += 1;
+        }
+        let until = now.at + limits.connect_timeout;
+        let surplus = surplus.map(|(text, _)| text);
+        let connection = Connection { surplus, ..Connection::new(origin, now.at) };
+        let key = self.connections.insert(connection);
+        self.due_at(until, Timer::Greeting(key));
+        Some(key)
+    }
+
+    /// Bytes came; returns how many of them are done with. Fewer than all means: wait for more, or
+    /// (after a CONNECT with a password) until [`Core::reading`] again, or, when this was a slice of
+    /// what there is to do ([`Core::sliced`]), let others have their turn and come back.
+    pub(crate) fn received(&mut self, key: Key, bytes: &[u8], fx: &mut Effects) -> usize {
+        let mut done = 0;
+        self.spent = 0;
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.last_seen = fx.now.at;
+        }
+        while self.spent < SLICE
+            && let Some(connection) = self.connections.get(key)
+        {
+            let max = match connection.state {
+                State::Greeting => self.setting.limits.connect_size,
+                State::Open(_) => self.setting.limits.packet_size,
+                State::Verifying(_) => break,
+                State::Closing => return bytes.len(),
+            };
+            let frame = match wire::frame(&bytes[done..], max) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(malformed) => {
+                    self.malformed(key, malformed, fx);
+                    return bytes.len();
+                }
+            };
+            done += frame.size;
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.traffic.came(frame.size);
+            }
+            self.spent += 2 + frame.size / 256;
+            if let Err(malformed) = self.packet(key, &frame, fx) {
+                self.malformed(key, malformed, fx);
+                return bytes.len();
+            }
+        }
+        done
+    }
+
+    /// Whether the last [`Core::received`] stopped because it had cost enough.
+    pub(crate) fn sliced(&self) -> bool {
+        self.spent >= SLICE
+    }
+
+    /// Whether the loop should read from this connection.
+    pub(crate) fn reading(&self, key: Key) -> bool {
+        self.connections.get(key).is_some_and(|connection| match connection.state {
+            State::Greeting => true,
+            // Whoever does not take our answers gives us no more questions.
+            State::Open(_) => {
+                connection.out.len() <= self.setting.limits.outbox
+                    && connection.owed.len() <= self.setting.limits.owed
+            }
+            State::Verifying(_) | State::Closing => false,
+        })
+    }
+
+    /// The bytes to write to a connection; the loop takes away what it wrote.
+    pub(crate) fn outbox(&mut self, key: Key) -> Option<&mut Vec<u8>> {
+        self.connections.get_mut(key).map(|connection| &mut connection.out)
+    }
+
+    /// The loop wrote what it could; a connection that has room again gets what waited.
+    pub(crate) fn written(&mut self, key: Key, fx: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.dirty = false;
+        if let State::Open(session) = connection.state
+            && connection.out.len() <= self.setting.limits.outbox / 2
+        {
+            self.pump(session, fx);
+        }
+    }
+
+    fn packet(
+        &mut self,
+        key: Key,
+        frame: &wire::Frame<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
+        let State::Open(session) = connection.state else {
+            let connect = wire::decode_connect(frame)?;
+            self.connect(key, &connect, frame, fx);
+            return Ok(());
+        };
+        // Before it is looked into: what is wrong with a CONNECT is no reason for a DISCONNECT.
+        if PacketType::of(frame.header)? == PacketType::Connect {
+            return Err(Malformed::SecondConnect);
+        }
+        let packet = wire::decode(connection.version, frame)?;
+        packet.from_client()?;
+        if self.too_many_filters(session, &packet) {
+            let text = "more filters in one packet than broker.limits.max_subscriptions allows";
+            self.end(key, Reason::QuotaExceeded, text, fx);
+            return Ok(());
+        }
+        match packet {
+            Packet::Publish(publish) => self.publish_in(key, &publish, fx),
+            Packet::PubAck(ack) => self.puback(session, &ack, fx),
+            Packet::PubRec(ack) => self.pubrec(key, &ack, fx),
+            Packet::PubRel(ack) => self.pubrel(key, &ack, fx),
+            Packet::PubComp(ack) => self.pubcomp(session, &ack, fx),
+            Packet::Subscribe(subscribe) => self.subscribe(key, &subscribe, fx),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(key, &unsubscribe, fx),
+            Packet::PingReq => self.send(key, &Packet::PingResp, fx),
+            Packet::Disconnect(disconnect) => self.disconnected(key, &disconnect, fx),
+            Packet::Auth(_) => {
+                self.end(key, Reason::ProtocolError, "no extended authentication", fx)
+            }
+            Packet::Connect(_) => return Err(Malformed::SecondConnect),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                return Err(Malformed::NotFromClient);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether one packet names more filters than a session may have. What few bytes ask for in a
+    /// megabyte would keep everyone else waiting.
+    fn too_many_filters(&mut self, session: Key, packet: &Packet<'_>) -> bool {
+        let filters = if let Packet::Subscribe(subscribe) = packet {
+            subscribe.subscriptions.iter().count()
+        } else if let Packet::Unsubscribe(unsubscribe) = packet {
+            unsubscribe.filters.iter().count()
+        } else {
+            return false;
+        };
+        // All filters of a durable session are written again.
+        let written = self.sessions.get(session).map_or(0, |session| session.filters.len());
+        self.spent += 20 + 20 * filters + 2 * written;
+        filters > self.setting.limits.subscriptions
+    }
+
+    pub(super) fn greeting_due(&mut self, key: Key, fx: &mut Effects) {
+        let greeting = |connection: &Connection| {
+            matches!(connection.state, State::Greeting | State::Verifying(_))
+        };
+        if self.connections.get(key).is_some_and(greeting) {
+            self.counters.limits.count(Limit::ConnectTimeout);
+            self.cut(key, fx);
+        }
+    }
+
+    /// §3.1.2.10: silence for one and a half keep-alives ends a connection.
+    pub(super) fn alive_due(&mut self, key: Key, fx: &mut Effects) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let Some(patience) = connection.patience else { return };
+        let until = connection.last_seen + patience;
+        if until <= fx.now.at {
+            let text = "nothing came for one and a half times the keep-alive";
+            self.end(key, Reason::KeepAliveTimeout, text, fx);
+        } else {
+            self.due_at(until, Timer::Alive(key));
+        }
+    }
+
+    /// Appends a packet for a connection.
+    pub(super) fn send(&mut self, key: Key, packet: &Packet<'_>, fx: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.send(packet);
+        touch(connection, key, fx);
+    }
+
+    /// The connection broke a rule of the protocol.
+    pub(super) fn malformed(&mut self, key: Key, malformed: Malformed, fx: &mut Effects) {
+        if malformed == Malformed::PacketTooLarge {
+            self.counters.limits.count(Limit::PacketSize);
+        }
+        let Some(connection) = self.connections.get(key) else { return };
+        match connection.state {
+            State::Greeting => self.malformed_greeting(key, malformed, fx),
+            State::Open(_) => {
+                let text =
+                    format!("{} ({})", malformed.text(), malformed.clause(connection.version));
+                self.end(key, malformed.reason(), &text, fx);
+            }
+            State::Verifying(_) | State::Closing => self.cut(key, fx),
+        }
+    }
+
+    /// Ends a connection: DISCONNECT with the reason where the version has it, then closed. The will
+    /// fires.
+    pub(super) fn end(&mut self, key: Key, reason: Reason, text: &str, fx: &mut Effects) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if connection.version == Version::V5 && matches!(connection.state, State::Open(_)) {
+            let mut properties = PropertyBuffer::new();
+            if connection.wants_reasons && !text.is_empty() {
+                properties.reason_string(text);
+            }
+            let properties = properties.as_properties();
+            self.send(key, &Packet::Disconnect(Disconnect { reason, properties }), fx);
+            fx.told.push(key);
+        }
+        self.cut(key, fx);
+    }
+}
+
+/// Puts a connection on the list of those with bytes to write.
+pub(super) fn touch(connection: &mut Connection, key: Key, fx: &mut Effects) {
+    if !connection.dirty {
+        connection.dirty = true;
+        fx.dirty.push(key);
+    }
+}
