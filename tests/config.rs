@@ -55,6 +55,7 @@ fn everything_our_own_form_can_say_is_understood() {
     assert_eq!(broker.acl.len(), 2);
     assert_eq!(broker.limits.max_packet_size, Size(256 << 10));
     assert_eq!(broker.limits.max_session_expiry, Duration::from_secs(36 * 3600));
+    assert_eq!(broker.limits.max_queued_total_size, Size(8 << 20));
 
     let [cloud, test] = &config.bridges[..] else { panic!("{:?}", config.bridges) };
     assert_eq!(cloud.url.to_string(), "mqtts://cloud.example:8883");
@@ -184,4 +185,17 @@ fn the_originals_own_files_load_with_warnings_for_what_is_replaced_or_not_built(
         );
         assert_eq!(config.broker, default);
     }
+}
+
+#[test]
+fn two_full_queues_fit_into_the_total_unless_the_file_says_otherwise() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let total = |limits: &str| {
+        let path = dir.path().join("config.yaml");
+        std::fs::write(&path, format!("broker:\n  limits: {{{limits}}}\n")).expect("written");
+        loaded(&path).0.broker.limits.max_queued_total_size
+    };
+    assert_eq!(total("max_queued_size: 1MiB"), Size(64 << 20));
+    assert_eq!(total("max_queued_size: 1GiB"), Size(2 << 30));
+    assert_eq!(total("max_queued_size: 1GiB, max_queued_total_size: 8MiB"), Size(8 << 20));
 }

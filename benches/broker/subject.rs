@@ -147,7 +147,7 @@ fn maestro(dir: &Path, port: u16) -> Vec<String> {
     let text = format!(
         "gateway_id: GW-BENCH\nstate_dir: {at}/state\nbroker:\n  listeners:\n    \
          - unix: {at}/mqtt.sock\n    - tcp: 127.0.0.1:{port}\n  limits:\n    \
-         max_connections_per_uid: 1000\n    max_queued: 100000\n    max_queued_size: 128MiB\n"
+         max_connections_per_uid: 1000\n    max_queued: 100000\n    max_queued_size: 128MiB\n    max_queued_total_size: 4GiB\n"
     );
     std::fs::write(&file, text).expect("its configuration");
     let file = file.display().to_string();

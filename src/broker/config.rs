@@ -66,12 +66,21 @@ pub struct Limits {
     pub max_queued: u32,
     /// Bytes waiting for one session.
     pub max_queued_size: Size,
+    /// Bytes waiting for all sessions together; a message that waits for several counts for each. Of the
+    /// heaviest queue a message gives way. At most as much again has been sent and not acknowledged, or
+    /// not taken: from half of it on each connection has an even share of that half. Where the file says nothing it is twice `max_queued_size`, and not less than 64 MiB.
+    pub max_queued_total_size: Size,
+    /// Bytes written for one connection that it has not taken: with more it gets no QoS 0, and the rest
+    /// waits in its queue.
+    pub max_unread_size: Size,
     /// What gives way when one of these is full.
     pub queue_policy: QueuePolicy,
     /// Persistent sessions in all.
     pub max_sessions: u32,
     /// MQTT 5 §3.1.2.11.2: a session that nobody resumes is forgotten after at most this.
     pub max_session_expiry: Duration,
+    /// Levels of a topic filter.
+    pub max_topic_levels: u16,
     /// MQTT 5 §3.2.2.3.8 Topic Alias Maximum, of one connection.
     pub max_topic_alias: u16,
     /// MQTT 5 §3.2.2.3.14 Server Keep Alive: an MQTT 5 client that asks for a longer one, or for none,
@@ -108,9 +117,12 @@ impl Default for Limits {
             max_inflight: 100,
             max_queued: 10_000,
             max_queued_size: Size(32 << 20), // 10 000 of 2 KB weigh 22 MB
+            max_queued_total_size: Size(64 << 20), // two full queues; a hog's is all that gives way
+            max_unread_size: Size(1 << 20),
             queue_policy: QueuePolicy::Oldest,
             max_sessions: 1000,
             max_session_expiry: 30 * DAY,
+            max_topic_levels: 128,
             max_topic_alias: 16,
             max_keepalive: Duration::ZERO,
         }
@@ -201,6 +213,7 @@ impl Decode for Limits {
         };
         let d = Limits::default();
         let second = Duration::from_secs(1);
+        let max_queued_size = f.within("max_queued_size", size(KIB, 4 * GIB), d.max_queued_size);
         let limits = Limits {
             // 256 MiB - 1 is the largest remaining length that MQTT can say (§2.1.4)
             max_packet_size: f.within("max_packet_size", size(KIB, GIB / 4), d.max_packet_size),
@@ -221,7 +234,13 @@ impl Decode for Limits {
             ),
             max_inflight: f.within("max_inflight", 1..=65_535, d.max_inflight),
             max_queued: f.within("max_queued", 1..=10_000_000, d.max_queued),
-            max_queued_size: f.within("max_queued_size", size(KIB, 4 * GIB), d.max_queued_size),
+            max_queued_size,
+            max_queued_total_size: f.within(
+                "max_queued_total_size",
+                size(64 * KIB, 64 * GIB),
+                Size(d.max_queued_total_size.0.max(2 * max_queued_size.0)),
+            ),
+            max_unread_size: f.within("max_unread_size", size(4 * KIB, GIB), d.max_unread_size),
             queue_policy: f.or("queue_policy", d.queue_policy),
             max_sessions: f.within("max_sessions", 1..=1_000_000, d.max_sessions),
             max_session_expiry: span(
@@ -231,6 +250,8 @@ impl Decode for Limits {
                 49_000 * DAY,
                 d.max_session_expiry,
             ),
+            // matching goes as deep: deeper ones could leave no stack
+            max_topic_levels: f.within("max_topic_levels", 1..=1000, d.max_topic_levels),
             max_topic_alias: f.within("max_topic_alias", 0..=65_535, d.max_topic_alias),
             max_keepalive: span(
                 &mut f,

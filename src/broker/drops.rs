@@ -23,3 +23,18 @@ impl Drops {
         Drop::ALL.into_iter().zip(untold).filter(|(_, count)| *count > 0)
     }
 }
+
+/// How many messages somebody did not get since the start, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped([u64; Drop::ALL.len()]);
+
+impl Dropped {
+    pub(crate) fn count(&mut self, why: Drop, count: usize) {
+        self.0[why as usize] += count as u64;
+    }
+
+    /// Reason and count of those that there were at all.
+    pub fn iter(&self) -> impl Iterator<Item = (Drop, u64)> {
+        Drop::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)
+    }
+}

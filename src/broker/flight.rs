@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
 use super::queue::Waiting;
+use super::total::{Tally, Total};
 use crate::bus::Qos;
 
 /// How far an outgoing message is.
@@ -54,9 +55,28 @@ pub(crate) enum Acknowledged {
 #[derive(Debug, Default)]
 pub(crate) struct Flight {
     flying: VecDeque<Flying>,
+    /// Of what is published.
+    bytes: Tally,
 }
 
 impl Flight {
+    /// Nothing yet, counted in this sum.
+    pub(crate) fn new(total: &Total) -> Flight {
+        Flight { flying: VecDeque::new(), bytes: Tally::new(total) }
+    }
+
+    /// The weight of what is published and not acknowledged.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.bytes()
+    }
+
+    /// The bytes are those of its messages.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check(&self) {
+        let bytes: usize = self.waiting().map(|waiting| waiting.message.weight()).sum();
+        assert_eq!(bytes, self.bytes(), "bytes in flight");
+    }
+
     /// Whether the message of this number may be sent. One that stays unacknowledged while 65 535
     /// others pass would share its packet identifier.
     pub(crate) fn has_room(&self, seq: u64, window: usize) -> bool {
@@ -76,6 +96,7 @@ impl Flight {
     /// Notes a message as sent; gives its packet identifier.
     pub(crate) fn publish(&mut self, waiting: Waiting) -> NonZeroU16 {
         let (seq, packet_id) = (waiting.seq, packet_id(waiting.seq));
+        self.bytes.add(waiting.message.weight());
         self.flying.push_back(Flying { seq, packet_id, step: Step::Published(waiting) });
         packet_id
     }
@@ -107,7 +128,10 @@ impl Flight {
         }
         let flying = &mut self.flying[place];
         match std::mem::replace(&mut flying.step, Step::Released) {
-            Step::Published(waiting) => Acknowledged::Released(flying.seq, Some(waiting)),
+            Step::Published(waiting) => {
+                self.bytes.subtract(waiting.message.weight());
+                Acknowledged::Released(flying.seq, Some(waiting))
+            }
             Step::Released => Acknowledged::Released(flying.seq, None),
         }
     }
@@ -125,6 +149,7 @@ impl Flight {
     /// stays: only its PUBREL is repeated.
     pub(crate) fn land(&mut self) -> Vec<Waiting> {
         let mut published = Vec::new();
+        self.bytes.set(0);
         for flying in std::mem::take(&mut self.flying) {
             match flying.step {
                 Step::Published(waiting) => published.push(Waiting { dup: true, ..waiting }),
@@ -172,7 +197,10 @@ impl Flight {
             self.flying = VecDeque::new(); // a burst's memory is given back
         }
         match flying.step {
-            Step::Published(waiting) => Acknowledged::Done(flying.seq, Some(waiting)),
+            Step::Published(waiting) => {
+                self.bytes.subtract(waiting.message.weight());
+                Acknowledged::Done(flying.seq, Some(waiting))
+            }
             Step::Released => Acknowledged::Done(flying.seq, None),
         }
     }

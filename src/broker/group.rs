@@ -14,6 +14,7 @@ use super::drops::Drops;
 use super::promises::Promises;
 use super::queue::{Bounds, Queue, Waiting};
 use super::slots::Key;
+use super::total::Total;
 use super::tree::Subscriber;
 use crate::bus::Qos;
 
@@ -79,12 +80,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(filter: &str, bounds: Bounds) -> Group {
+    pub(crate) fn new(filter: &str, bounds: Bounds, total: &Total) -> Group {
         Group {
             filter: filter.into(),
             members: Vec::new(),
             next: 0,
-            queue: Queue::new(bounds),
+            queue: Queue::new(bounds, total),
             next_seq: 1,
             promises: Promises::default(),
             durable: false,

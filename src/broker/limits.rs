@@ -13,11 +13,17 @@ pub(crate) enum Limit {
     Connections,
     ConnectionsPerUid,
     ConnectTimeout,
+    ConnectSize,
     Sessions,
     Subscriptions,
+    TopicLevels,
     Retained,
+    RetainedSize,
     PacketSize,
     InFlight,
+    Queued,
+    QueuedSize,
+    QueuedTotal,
     TopicAlias,
     Commands,
 }
@@ -25,18 +31,28 @@ pub(crate) enum Limit {
 impl Limit {
     /// The key in `broker.limits`, in the order above; of the last one, which is not configured, what
     /// it bounds.
-    pub(crate) const KEYS: [&'static str; 10] = [
+    const KEYS: [&'static str; 16] = [
         "max_connections",
         "max_connections_per_uid",
         "connect_timeout",
+        "max_connect_size",
         "max_sessions",
         "max_subscriptions",
+        "max_topic_levels",
         "max_retained",
+        "max_retained_size",
         "max_packet_size",
         "max_inflight",
+        "max_queued",
+        "max_queued_size",
+        "max_queued_total_size",
         "max_topic_alias",
         "commands",
     ];
+
+    pub(crate) fn key(self) -> &'static str {
+        Limit::KEYS[self as usize]
+    }
 }
 
 /// How often each limit was hit since the start.
@@ -48,17 +64,14 @@ impl Hits {
         self.0[limit as usize] += 1;
     }
 
-    pub(crate) fn count_if(&mut self, limit: Limit, hit: bool) {
-        self.0[limit as usize] += u64::from(hit);
-    }
-
     /// Key and count of those that were hit at all.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Limit::KEYS.into_iter().zip(self.0).filter(|(_, hits)| *hits > 0)
     }
 }
 
-/// Every bound of the broker. The configuration's `broker.limits` says what each is for.
+/// Every bound of the broker. The configuration's `broker.limits` says what each is for. What is not
+/// configured there bounds what no operator has a reason to change; each says why.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) packet_size: usize,
@@ -66,7 +79,8 @@ pub(crate) struct Limits {
     pub(crate) connect_timeout: Duration,
     pub(crate) connections: usize,
     pub(crate) connections_per_uid: u32,
-    /// Connections beyond those, let in only to be told why they are not.
+    /// Connections beyond those, let in only to be told why they are not. Not configured: a courtesy,
+    /// and none of them stays.
     pub(crate) surplus: usize,
     pub(crate) subscriptions: usize,
     pub(crate) retained: retained::Bounds,
@@ -75,6 +89,8 @@ pub(crate) struct Limits {
     /// Messages taken from a client and not acknowledged (receive maximum).
     pub(crate) receive_maximum: u16,
     pub(crate) queue: queue::Bounds,
+    /// Bytes waiting for all sessions together.
+    pub(crate) queued_total: usize,
     pub(crate) sessions: usize,
     pub(crate) session_expiry_s: u32,
     /// Topic aliases of one connection, each way.
@@ -83,13 +99,16 @@ pub(crate) struct Limits {
     pub(crate) keep_alive_s: Option<NonZeroU16>,
     /// Bytes a connection may be behind before QoS 0 is dropped and the rest waits in its queue.
     pub(crate) outbox: usize,
-    /// Acknowledgements a connection may have to wait for before we stop reading from it.
+    /// Acknowledgements a connection may have to wait for before we stop reading from it. Not
+    /// configured: nobody is refused by it; who has so many waits for the disk, not for us.
     pub(crate) owed: usize,
     /// Levels of a filter; bounds the depth of the tree.
     pub(crate) levels: usize,
-    /// Refusals told on the bus for one connection in a second.
+    /// Refusals told on the bus for one connection in a second. Not configured: as many as a person
+    /// reads; all of them are counted.
     pub(crate) told_per_second: u32,
-    /// Publishes the gate may hold in all.
+    /// Publishes the gate may hold in all. Not configured: commands are decided in microseconds, so
+    /// that many wait only when something is wrong; counted as `commands`.
     pub(crate) held: usize,
 }
 
@@ -117,6 +136,7 @@ impl Limits {
                 bytes: bytes(limits.max_queued_size),
                 policy: limits.queue_policy,
             },
+            queued_total: bytes(limits.max_queued_total_size),
             sessions: count(limits.max_sessions),
             session_expiry_s: u32::try_from(limits.max_session_expiry.as_secs())
                 .unwrap_or(u32::MAX),
@@ -124,9 +144,9 @@ impl Limits {
             keep_alive_s: u16::try_from(limits.max_keepalive.as_secs())
                 .ok()
                 .and_then(NonZeroU16::new),
-            outbox: 1 << 20,
+            outbox: bytes(limits.max_unread_size),
             owed: 1 << 12,
-            levels: 128,
+            levels: usize::from(limits.max_topic_levels),
             told_per_second: 5,
             held: 1 << 10,
         }

@@ -38,6 +38,7 @@ mod slots;
 mod socket;
 mod task;
 mod tls;
+mod total;
 mod tree;
 mod turn;
 pub mod users;
@@ -47,6 +48,7 @@ pub mod wire;
 #[cfg(any(test, fuzzing))]
 pub use self::core::trial;
 pub use self::core::{Counters, Traffic};
+pub use drops::Dropped;
 pub use gate::{Gate, Held};
 pub use limits::Hits;
 pub use listener::{ListenError, OpenListener};

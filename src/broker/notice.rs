@@ -71,11 +71,17 @@ pub struct Dropped {
 }
 
 /// Why a message did not reach a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Drop {
-    /// Its queue was full; what gives way says `broker.limits.queue_policy`.
+    /// `broker.limits.max_queued` of them waited already; what gives way says `queue_policy`.
     QueueFull,
+    /// `broker.limits.max_queued_size` waited already, or the message alone is larger.
+    QueueSize,
+    /// `broker.limits.max_queued_total_size` waited for all sessions together, and most of it here.
+    TotalSize,
     /// The message expired before it could be sent.
     Expired,
     /// It is larger than the client takes.
@@ -89,8 +95,15 @@ pub enum Drop {
 
 impl Drop {
     /// All of them, in order.
-    pub(crate) const ALL: [Drop; 5] =
-        [Drop::QueueFull, Drop::Expired, Drop::TooLarge, Drop::NotReadable, Drop::Slow];
+    pub(crate) const ALL: [Drop; 7] = [
+        Drop::QueueFull,
+        Drop::QueueSize,
+        Drop::TotalSize,
+        Drop::Expired,
+        Drop::TooLarge,
+        Drop::NotReadable,
+        Drop::Slow,
+    ];
 }
 
 /// Arguments of `cmd/broker/disconnect`.
@@ -122,6 +135,11 @@ pub struct Metric {
     pub delivered: u64,
     /// Messages that found no room, expired in a queue, or may no longer be read.
     pub dropped: u64,
+    /// The same by reason, as in `event/broker/<client>/dropped`; those that there were none of are not
+    /// there. What of `dropped` is in none of them are measurements of the daemon's own that it did not
+    /// come round to publish.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drops: BTreeMap<Drop, u64>,
     /// Publishes, subscriptions and connections refused.
     pub refused: u64,
     /// How often each of `broker.limits` was hit, by its key; those that never were are not there.

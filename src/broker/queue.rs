@@ -7,6 +7,8 @@ use std::time::Instant;
 pub(crate) use super::config::QueuePolicy as Policy;
 use super::group::Origin;
 use super::message::{Message, Now};
+use super::notice;
+use super::total::{Tally, Total};
 use crate::bus::Qos;
 
 /// The bounds of a queue.
@@ -60,7 +62,7 @@ pub(crate) type Identifiers = Vec<u32>;
 #[derive(Debug)]
 pub(crate) struct Queue {
     waiting: VecDeque<Waiting>,
-    bytes: usize,
+    bytes: Tally,
     /// How many of them have QoS 0.
     at_most_once: usize,
     bounds: Bounds,
@@ -69,15 +71,16 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(bounds: Bounds) -> Queue {
-        Queue { waiting: VecDeque::new(), bytes: 0, at_most_once: 0, bounds, mortal: None }
+    pub(crate) fn new(bounds: Bounds, total: &Total) -> Queue {
+        let bytes = Tally::new(total);
+        Queue { waiting: VecDeque::new(), bytes, at_most_once: 0, bounds, mortal: None }
     }
 
     /// The bytes are those of its messages.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
         let bytes: usize = self.waiting.iter().map(|waiting| waiting.message.weight()).sum();
-        assert_eq!(bytes, self.bytes, "bytes queued");
+        assert_eq!(bytes, self.bytes(), "bytes queued");
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -86,16 +89,19 @@ impl Queue {
 
     /// The weight of what waits.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.bytes()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Whether one more of this weight has room without another giving way.
-    pub(crate) fn accepts(&self, weight: usize) -> bool {
-        self.waiting.len() < self.bounds.count && self.bytes + weight <= self.bounds.bytes
+    /// Why one more of this weight has no room without another giving way.
+    pub(crate) fn full(&self, weight: usize) -> Option<notice::Drop> {
+        if self.waiting.len() >= self.bounds.count {
+            return Some(notice::Drop::QueueFull);
+        }
+        (self.bytes() + weight > self.bounds.bytes).then_some(notice::Drop::QueueSize)
     }
 
     /// Takes out what has expired, wherever it stands.
@@ -109,13 +115,13 @@ impl Queue {
     }
 
     fn enter(&mut self, waiting: &Waiting) {
-        self.bytes += waiting.message.weight();
+        self.bytes.add(waiting.message.weight());
         self.at_most_once += usize::from(waiting.qos == Qos::AtMostOnce);
         self.note_expiry(waiting);
     }
 
     fn leave(&mut self, waiting: &Waiting) {
-        self.bytes -= waiting.message.weight();
+        self.bytes.subtract(waiting.message.weight());
         self.at_most_once -= usize::from(waiting.qos == Qos::AtMostOnce);
     }
 
@@ -130,7 +136,7 @@ impl Queue {
         let mut dropped = Vec::new();
         let weight = waiting.message.weight();
         while self.waiting.len() + 1 > self.bounds.count
-            || self.bytes + weight > self.bounds.bytes && !self.waiting.is_empty()
+            || self.bytes() + weight > self.bounds.bytes && !self.waiting.is_empty()
             || weight > self.bounds.bytes
         {
             if self.bounds.policy != Policy::Oldest || weight > self.bounds.bytes {
@@ -169,11 +175,23 @@ impl Queue {
     pub(crate) fn pop(&mut self) -> Option<Waiting> {
         let waiting = self.waiting.pop_front()?;
         self.leave(&waiting);
+        self.shrink();
+        Some(waiting)
+    }
+
+    /// Takes out what came last.
+    pub(crate) fn pop_newest(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_back()?;
+        self.leave(&waiting);
+        self.shrink();
+        Some(waiting)
+    }
+
+    fn shrink(&mut self) {
         let (len, capacity) = (self.waiting.len(), self.waiting.capacity());
         if capacity > 64 && len < capacity / 4 {
             self.waiting.shrink_to(2 * len); // what a burst took is given back
         }
-        Some(waiting)
     }
 
     /// Orders it by number again.
@@ -236,11 +254,11 @@ mod tests {
     #[test]
     fn a_full_queue_gives_way_as_its_policy_says() {
         let bounds = Bounds { count: 2, bytes: 10_000, policy: Policy::Oldest };
-        let mut queue = Queue::new(bounds);
+        let mut queue = Queue::new(bounds, &Total::default());
         let dropped: Vec<u64> =
             (1..=4).flat_map(|seq| numbers(queue.push(message(seq, 1)))).collect();
         assert_eq!(dropped, [1, 2]);
-        let mut queue = Queue::new(Bounds { policy: Policy::Newest, ..bounds });
+        let mut queue = Queue::new(Bounds { policy: Policy::Newest, ..bounds }, &Total::default());
         let dropped: Vec<u64> =
             (1..=4).flat_map(|seq| numbers(queue.push(message(seq, 1)))).collect();
         assert_eq!(dropped, [3, 4]);
@@ -248,35 +266,40 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_and_a_message_too_large_for_the_queue_drops_only_itself() {
-        let mut queue = Queue::new(Bounds { count: 100, bytes: 1000, policy: Policy::Oldest });
+        let mut queue = Queue::new(
+            Bounds { count: 100, bytes: 1000, policy: Policy::Oldest },
+            &Total::default(),
+        );
         queue.push(message(1, 400));
         queue.push(message(2, 400));
         assert_eq!(numbers(queue.push(message(3, 400))), [1]);
         assert_eq!(numbers(queue.push(message(4, 5000))), [4]);
         assert_eq!(numbers(std::iter::from_fn(|| queue.pop())), [2, 3]);
-        assert_eq!(queue.bytes, 0);
+        assert_eq!(queue.bytes(), 0);
     }
 
     #[test]
     fn what_has_expired_gives_way_first_wherever_it_stands() {
         let at = crate::service::testing::at;
-        let mut queue = Queue::new(Bounds { count: 3, bytes: 1000, policy: Policy::Oldest });
+        let mut queue =
+            Queue::new(Bounds { count: 3, bytes: 1000, policy: Policy::Oldest }, &Total::default());
         for (seq, expires) in [(1, None), (2, Some(at(10))), (3, Some(at(20)))] {
             let mut waiting = message(seq, 1);
             waiting.message = Arc::new(Message { expires, ..(*waiting.message).clone() });
             queue.push(waiting);
         }
         let now = |second| Now { at: at(second), wall: std::time::UNIX_EPOCH };
-        assert!(!queue.accepts(1));
+        assert!(queue.full(1).is_some());
         assert!(queue.expired(now(9)).is_empty());
         assert_eq!(numbers(queue.expired(now(10))), [2]);
         assert_eq!(numbers(queue.expired(now(20))), [3]);
-        assert!(queue.accepts(1));
+        assert!(queue.full(1).is_none());
     }
 
     #[test]
     fn what_was_sent_and_not_acknowledged_comes_first_again() {
-        let mut queue = Queue::new(Bounds { count: 2, bytes: 1000, policy: Policy::Oldest });
+        let mut queue =
+            Queue::new(Bounds { count: 2, bytes: 1000, policy: Policy::Oldest }, &Total::default());
         queue.push(message(3, 1));
         queue.put_back([message(1, 1), message(2, 1)].into_iter());
         assert_eq!(numbers(std::iter::from_fn(|| queue.pop())), [1, 2, 3]);

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::limits::Limit;
 use super::message::{Message, Now};
 
 /// The bounds of the whole store.
@@ -52,14 +53,17 @@ impl Retained {
         self.topics.contains_key(topic)
     }
 
-    /// Whether a message of this weight may be kept for this topic. Asked before anything is sent to
-    /// anyone, so that a refusal has no effects.
-    pub(crate) fn has_room(&self, topic: &str, weight: usize) -> bool {
+    /// What keeps a message of this weight from being kept for this topic. Asked before anything is sent
+    /// to anyone, so that a refusal has no effects.
+    pub(crate) fn full(&self, topic: &str, weight: usize) -> Option<Limit> {
         let (count, bytes) = match self.topics.get(topic) {
             Some(old) => (self.topics.len(), self.bytes - old.weight() + weight),
             None => (self.topics.len() + 1, self.bytes + weight),
         };
-        count <= self.bounds.count && bytes <= self.bounds.bytes
+        if count > self.bounds.count {
+            return Some(Limit::Retained);
+        }
+        (bytes > self.bounds.bytes).then_some(Limit::RetainedSize)
     }
 
     /// Keeps it as the last message of its topic; an empty payload clears the topic (§3.3.1.3).
@@ -219,8 +223,8 @@ mod tests {
     fn a_full_store_still_takes_a_new_value_for_a_topic_it_has() {
         let mut retained = Retained::new(Bounds { count: 1, bytes: 10_000 });
         retained.keep(message("a", "x"));
-        assert!(retained.has_room("a", 100));
-        assert!(!retained.has_room("b", 100));
-        assert!(!retained.has_room("a", 20_000));
+        assert_eq!(retained.full("a", 100), None);
+        assert_eq!(retained.full("b", 100), Some(Limit::Retained));
+        assert_eq!(retained.full("a", 20_000), Some(Limit::RetainedSize));
     }
 }

@@ -26,6 +26,7 @@ use super::promises::Promises;
 use super::queue::{Bounds, Queue, Waiting};
 use super::received::Received;
 use super::slots::Key;
+use super::total::Total;
 use crate::bus::Qos;
 
 /// What a client asked for with one filter (§3.8.3.1).
@@ -101,7 +102,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(client: Arc<str>, principal: Arc<Principal>, bounds: Bounds) -> Session {
+    pub(crate) fn new(
+        client: Arc<str>,
+        principal: Arc<Principal>,
+        bounds: Bounds,
+        (queued, sent): (&Total, &Total),
+    ) -> Session {
         Session {
             client,
             name: principal.name.as_str().into(),
@@ -112,8 +118,8 @@ impl Session {
             expiry_s: 0,
             filters: BTreeMap::new(),
             groups: Vec::new(),
-            queue: Queue::new(bounds),
-            flight: Flight::default(),
+            queue: Queue::new(bounds, queued),
+            flight: Flight::new(sent),
             received: Received::default(),
             window: usize::from(u16::MAX),
             next_seq: 1,
@@ -159,11 +165,19 @@ impl Session {
         }
     }
 
-    /// Whether this message may be sent now.
-    pub(crate) fn may_fly(&self, waiting: &Waiting) -> bool {
+    /// Whether this message may be sent now, with at most so many bytes in flight.
+    pub(crate) fn may_fly(&self, waiting: &Waiting, most: usize) -> bool {
         let safe =
             waiting.qos != Qos::ExactlyOnce || !self.durable || !self.promises.waits(waiting.seq);
         safe && self.flight.has_room(waiting.seq, self.window)
+            && self.has_bytes_left(waiting.message.weight(), most)
+    }
+
+    /// Whether so much more may be in flight. One message always may; what a link has is bounded by its
+    /// owner.
+    fn has_bytes_left(&self, weight: usize, most: usize) -> bool {
+        let in_flight = self.flight.bytes();
+        self.peer == Peer::Link || in_flight == 0 || in_flight + weight <= most
     }
 
     /// The connection is gone: what was sent goes back to the front of the queue, to be sent again.
@@ -189,9 +203,12 @@ impl Session {
         back
     }
 
-    /// Whether one more message can be given to it: the window has room, whatever waits included.
-    pub(crate) fn has_room(&self) -> bool {
-        self.queue.len() + self.flight.len() < self.window && self.flight.is_free(self.next_seq)
+    /// Whether one more message can be given to it: the window, and so many bytes in flight, have room,
+    /// whatever waits included.
+    pub(crate) fn has_room(&self, most: usize) -> bool {
+        self.queue.len() + self.flight.len() < self.window
+            && self.flight.is_free(self.next_seq)
+            && self.has_bytes_left(self.queue.bytes(), most)
     }
 
     /// The numbers of all messages it still has.
@@ -212,7 +229,12 @@ mod tests {
     fn session() -> Session {
         let principal = Principal::new("app:a", Role::App);
         let bounds = Bounds { count: 100, bytes: 100_000, policy: Policy::Oldest };
-        Session::new("a".into(), Arc::new(principal), bounds)
+        Session::new(
+            "a".into(),
+            Arc::new(principal),
+            bounds,
+            (&Total::default(), &Total::default()),
+        )
     }
 
     fn waiting(session: &mut Session, qos: Qos) -> Waiting {
@@ -256,11 +278,11 @@ mod tests {
         let first = waiting(&mut session, Qos::ExactlyOnce);
         session.promise(8);
         let second = waiting(&mut session, Qos::ExactlyOnce);
-        assert!(!session.may_fly(&first));
+        assert!(!session.may_fly(&first, usize::MAX));
         session.queue.push(first.clone());
         session.queue.push(second.clone());
         assert!(session.settle(7, true).is_empty());
-        assert!(session.may_fly(&first) && !session.may_fly(&second));
+        assert!(session.may_fly(&first, usize::MAX) && !session.may_fly(&second, usize::MAX));
         let back = session.settle(8, false);
         assert_eq!(back.iter().map(|waiting| waiting.seq).collect::<Vec<_>>(), [2]);
     }

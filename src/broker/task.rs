@@ -59,6 +59,7 @@ async fn tell(scope: &Scope, broker: &Handle) {
         published: counters.published,
         delivered: counters.delivered,
         dropped: counters.dropped,
+        drops: counters.drops.iter().collect(),
         refused: counters.refused,
         limits: counters.limits.iter().map(|(key, hits)| (key.to_string(), hits)).collect(),
         stamp: scope.stamper.stamp(),

@@ -17,6 +17,7 @@ impl Core {
         self.check_connections();
         self.check_sessions();
         self.check_tree();
+        self.check_totals();
         self.retained.check();
         self.replays.check(|session| self.sessions.get(session).is_some());
         let bound = 2 * (2 * self.sessions.len() + 2 * self.connections.len() + 1) + 300;
@@ -61,6 +62,7 @@ impl Core {
                 }
             }
             session.queue.check();
+            session.flight.check();
             // What was in flight comes back on top of a full queue.
             let most = bounds.count + self.setting.limits.in_flight.max(session.window.min(128));
             assert!(session.queue.len() <= most, "{} messages wait", session.queue.len());
@@ -69,6 +71,21 @@ impl Core {
         for session in self.links.values() {
             assert!(self.sessions.get(*session).is_some(), "a link without a session");
         }
+    }
+
+    /// What is held together is what each holds.
+    fn check_totals(&self) {
+        let queues = self.sessions.iter().map(|(_, session)| session.queue.bytes());
+        let groups = self.groups.iter().map(|(_, group)| group.queue.bytes());
+        assert_eq!(
+            queues.chain(groups).sum::<usize>(),
+            self.queued.bytes(),
+            "bytes queued for all"
+        );
+        let wires = self.sessions.iter().filter(|(_, session)| session.peer != Peer::Link);
+        let flights = wires.map(|(_, session)| session.flight.bytes());
+        let unread = self.connections.iter().map(|(_, one)| one.unread.bytes());
+        assert_eq!(flights.chain(unread).sum::<usize>(), self.sent.bytes(), "bytes sent to all");
     }
 
     /// The tree has exactly what the sessions say they asked for, and the groups their members.

@@ -231,8 +231,12 @@ impl Core {
         let at = match self.clients.get(&client) {
             Some(&session) => Entered { session, present: true },
             None => {
-                let session =
-                    Session::new(client.clone(), principal.clone(), self.setting.limits.queue);
+                let session = Session::new(
+                    client.clone(),
+                    principal.clone(),
+                    self.setting.limits.queue,
+                    (&self.queued, &self.sent),
+                );
                 let session = self.sessions.insert(session);
                 self.clients.insert(client.clone(), session);
                 Entered { session, present: false }

@@ -17,6 +17,7 @@ use crate::broker::identity::Transport;
 use crate::broker::intake::Ticket;
 use crate::broker::session::Options;
 use crate::broker::slots::Key;
+use crate::broker::total::Tally;
 use crate::broker::wire::{
     self, Ack, Packet, Properties, PropertyBuffer, Publish, Reason, SubAck, Version,
 };
@@ -116,6 +117,8 @@ pub(crate) struct Connection {
     pub(super) traffic: Traffic,
     /// Over a limit of connections, and in only to be told so: the text.
     pub(crate) surplus: Option<&'static str>,
+    /// What it had not taken when something was written last.
+    pub(super) unread: Tally,
 }
 
 /// An acknowledgement that has its place in the order, and perhaps still waits.
@@ -194,6 +197,7 @@ impl Connection {
             unfinished: 0,
             traffic: Traffic::default(),
             surplus: None,
+            unread: Tally::default(),
         }
     }
 
@@ -221,6 +225,11 @@ impl Connection {
             self.traffic.publish_went(publish.payload.len());
         }
         size > 0
+    }
+
+    /// Notes what it has not taken.
+    pub(super) fn note_unread(&mut self) {
+        self.unread.set(self.out.len());
     }
 
     /// Notes an acknowledgement in its place; it goes out when everything before it has.

@@ -1,7 +1,9 @@
 //! What the broker has done since the start, and how much it holds now.
 
 use super::{Core, Traffic};
+use crate::broker::drops::Dropped;
 use crate::broker::limits::Hits;
+use crate::broker::notice;
 
 /// Counts since the start, and what is there now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub struct Counters {
     pub delivered: u64,
     /// Messages that found no room in a queue or a slow connection's buffer, or expired there.
     pub dropped: u64,
+    /// The same by reason.
+    pub drops: Dropped,
     /// Publishes, subscriptions and connections refused.
     pub refused: u64,
     /// Network connections now.
@@ -24,6 +28,14 @@ pub struct Counters {
     pub traffic: Traffic,
     /// How often each limit was hit.
     pub limits: Hits,
+}
+
+impl Counters {
+    /// Counts messages that somebody did not get.
+    pub(super) fn dropped(&mut self, why: notice::Drop, count: usize) {
+        self.dropped += count as u64;
+        self.drops.count(why, count);
+    }
 }
 
 impl Core {

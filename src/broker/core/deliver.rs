@@ -123,14 +123,14 @@ impl Core {
             let row_key = super::rows::queue_key(row, waiting.seq);
             fx.writes(window).writes.push((Table::Queue, row_key, Some(bytes)));
         }
-        let full = !session.queue.accepts(waiting.message.weight());
-        let expired = if full { session.queue.expired(fx.now) } else { Vec::new() };
+        let full = session.queue.full(waiting.message.weight());
+        let expired = if full.is_some() { session.queue.expired(fx.now) } else { Vec::new() };
         let dropped = session.queue.push(waiting);
         if let Some(ticket) = ticket {
             self.session_waits(key, ticket);
         }
         self.discard(key, expired, Drop::Expired, fx);
-        self.discard(key, dropped, Drop::QueueFull, fx);
+        self.discard(key, dropped, full.unwrap_or(Drop::QueueFull), fx);
         self.pump(key, fx);
         row.is_some()
     }
@@ -143,12 +143,13 @@ impl Core {
         share: Share,
         fx: &mut Effects,
     ) {
+        let room = self.room();
         let Some(connection) = self.connections.get_mut(key) else { return };
         let waits = |session: &Session| session.queue.has_at_most_once();
         if connection.holding() || self.sessions.get(share.session).is_some_and(waits) {
             return self.queue_kept(&incoming.shared().clone(), share, fx);
         }
-        if connection.out.len() > self.setting.limits.outbox {
+        if connection.out.len() > room.unread {
             return self.note_drops(share.session, Drop::Slow, 1, fx);
         }
         let expiry_s = incoming.expiry_s(fx.now);
@@ -179,7 +180,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(share.session) else { return };
         let seq = session.take_seq();
         let mut waiting = Waiting::new(incoming.shared().clone(), Qos::AtMostOnce, seq);
-        if !session.may_fly(&waiting) {
+        if !session.may_fly(&waiting, usize::MAX) {
             return self.note_drops(share.session, Drop::Slow, 1, fx);
         }
         waiting.retain = share.retain;
@@ -201,7 +202,9 @@ impl Core {
 
     pub(super) fn pump_own(&mut self, key: Key, fx: &mut Effects) {
         let (mut expired, mut too_large, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
-        while let Some(session) = self.sessions.get_mut(key) {
+        loop {
+            let room = self.room();
+            let Some(session) = self.sessions.get_mut(key) else { break };
             // First of all: what expired must not open the way for what comes after it.
             if let Some(gone) = session.queue.pop_expired(fx.now) {
                 expired.push(gone);
@@ -218,7 +221,7 @@ impl Core {
                 continue;
             }
             let open = first.qos == Qos::AtMostOnce && session.peer != Peer::Link
-                || session.may_fly(first);
+                || session.may_fly(first, room.in_flight);
             match session.peer {
                 Peer::Away => break,
                 Peer::Link if !open => break,
@@ -229,7 +232,7 @@ impl Core {
                 }
                 Peer::Wire(connection_key) => {
                     let Some(connection) = self.connections.get_mut(connection_key) else { break };
-                    let behind = connection.out.len() > self.setting.limits.outbox;
+                    let behind = connection.out.len() > room.unread;
                     if !open || behind || connection.holding() {
                         break;
                     }
@@ -254,9 +257,9 @@ impl Core {
     }
 
     /// Messages that a session does not get.
-    fn discard(&mut self, key: Key, gone: Vec<Waiting>, why: Drop, fx: &mut Effects) {
+    pub(super) fn discard(&mut self, key: Key, gone: Vec<Waiting>, why: Drop, fx: &mut Effects) {
         let told = gone.iter().filter(|waiting| !self.is_of_drops(&waiting.message)).count();
-        self.counters.dropped += (gone.len() - told) as u64;
+        self.counters.dropped(why, gone.len() - told);
         self.note_drops(key, why, told, fx);
         for waiting in gone {
             self.forget(key, waiting.seq, waiting.origin.as_deref(), fx);
@@ -367,8 +370,9 @@ impl Core {
         let seq = if session.peer == Peer::Link { session.take_seq() } else { 0 };
         let mut waiting = Waiting::new(message.clone(), share.qos, seq);
         (waiting.retain, waiting.identifiers) = (share.retain, share.identifiers);
+        let full = session.queue.full(waiting.message.weight());
         let dropped = session.queue.push(waiting);
-        self.discard(share.session, dropped, Drop::QueueFull, fx);
+        self.discard(share.session, dropped, full.unwrap_or(Drop::QueueFull), fx);
         self.pump(share.session, fx);
     }
 }

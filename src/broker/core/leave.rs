@@ -126,13 +126,12 @@ impl Core {
         }
         let (topic, payload) = (&message.topic, &message.payload);
         let publish = acl::Publish { topic, retain: will.retain, payload };
-        let allowed = self.setting.acl.may_will(&session.principal, &publish).and_then(|()| {
-            match will.retain {
-                true => self.may_keep(topic, payload, message.weight()),
-                false => Ok(()),
-            }
-        });
+        let mut allowed = self.setting.acl.may_will(&session.principal, &publish);
+        if will.retain && allowed.is_ok() {
+            allowed = self.may_keep(topic, payload, message.weight());
+        }
         if let Err(denied) = allowed {
+            let Some(session) = self.sessions.get(key) else { return };
             let (client, principal) = (session.client.clone(), session.principal.clone());
             return self.tell_denied((&client, &principal), topic, &denied, fx);
         }

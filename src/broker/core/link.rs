@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::publish::{Publisher, Taken};
 use super::{Core, Effects, Waiter};
+use crate::broker::flight::Flight;
 use crate::broker::intake::{LinkId, Reply};
 use crate::broker::message::Incoming;
 use crate::broker::principal::Principal;
@@ -39,7 +40,13 @@ impl Core {
             }
             None => {
                 let bounds = self.setting.limits.queue;
-                let session = Session::new(client.clone(), principal.clone(), bounds);
+                let mut session = Session::new(
+                    client.clone(),
+                    principal.clone(),
+                    bounds,
+                    (&self.queued, &self.sent),
+                );
+                session.flight = Flight::default(); // its owner's to bound
                 let key = self.sessions.insert(session);
                 self.clients.insert(client, key);
                 key

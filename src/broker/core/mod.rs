@@ -25,6 +25,7 @@
 //! | `share` | which member of a shared subscription gets it |
 //! | `link` | the same for the links of this process |
 //! | `leave` | the end of connections and sessions, wills |
+//! | `relieve` | who gives way when too much is held for all together |
 //! | `tell` | the broker's own words: refusals, presence |
 //! | `settle` | what waited for the disk, or the gate |
 //! | `timers` | what is due when |
@@ -42,6 +43,7 @@ mod leave;
 mod link;
 mod network;
 mod publish;
+mod relieve;
 mod replay;
 mod restore;
 mod rows;
@@ -79,6 +81,7 @@ use super::message::Message;
 use super::retained::Retained;
 use super::session::Session;
 use super::slots::{Key, Slots};
+use super::total::Total;
 use super::tree::{Matched, Tree};
 use super::wire::{Properties, PropertyBuffer};
 use crate::service::Stamper;
@@ -114,6 +117,11 @@ pub(crate) struct Core {
     group_keys: HashMap<Box<str>, Key>,
     retained: Retained,
     replays: replay::Replays,
+    /// What waits for all clients together.
+    queued: Total,
+    /// What was sent to all connections together, and is not acknowledged or not taken.
+    sent: Total,
+    heaviest: Option<relieve::Heaviest>,
     /// What the bytes of one connection have cost in this call, in steps of roughly 100 ns.
     spent: usize,
     /// Who waits for a ticket.
@@ -166,6 +174,9 @@ impl Core {
             group_keys: HashMap::new(),
             retained,
             replays: replay::Replays::default(),
+            queued: Total::default(),
+            sent: Total::default(),
+            heaviest: None,
             spent: 0,
             waiting: HashMap::new(),
             held: HashMap::new(),
@@ -202,6 +213,7 @@ impl Core {
             Op::Stop => self.stop(fx),
             Op::Arrived(_) | Op::Reload | Op::Count { .. } | Op::Disconnect { .. } | Op::Panic => {} // the loop's
         }
+        self.relieve(fx);
     }
 
     /// When something is due next.
@@ -222,6 +234,7 @@ impl Core {
                 Timer::Sys => self.sys_due(fx),
             }
         }
+        self.relieve(fx);
     }
 
     /// The session a link is attached to.

@@ -14,6 +14,7 @@ use super::{Core, Effects, Timer};
 use crate::broker::limits::Limit;
 use crate::broker::message::Now;
 use crate::broker::slots::Key;
+use crate::broker::total::Tally;
 use crate::broker::wire::{
     self, Disconnect, Malformed, Packet, PacketType, PropertyBuffer, Reason, Version,
 };
@@ -52,7 +53,8 @@ impl Core {
         }
         let until = now.at + limits.connect_timeout;
         let surplus = surplus.map(|(text, _)| text);
-        let connection = Connection { surplus, ..Connection::new(origin, now.at) };
+        let unread = Tally::new(&self.sent);
+        let connection = Connection { surplus, unread, ..Connection::new(origin, now.at) };
         let key = self.connections.insert(connection);
         self.due_at(until, Timer::Greeting(key));
         Some(key)
@@ -93,6 +95,7 @@ impl Core {
                 self.malformed(key, malformed, fx);
                 return bytes.len();
             }
+            self.relieve(fx);
         }
         done
     }
@@ -124,8 +127,10 @@ impl Core {
     pub(crate) fn written(&mut self, key: Key, fx: &mut Effects) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.dirty = false;
-        if let State::Open(session) = connection.state
-            && connection.out.len() <= self.setting.limits.outbox / 2
+        connection.note_unread();
+        let (unread, state) = (connection.out.len(), &connection.state);
+        if let State::Open(session) = *state
+            && unread <= self.room().unread / 2
         {
             self.pump(session, fx);
         }
@@ -223,10 +228,12 @@ impl Core {
 
     /// The connection broke a rule of the protocol.
     pub(super) fn malformed(&mut self, key: Key, malformed: Malformed, fx: &mut Effects) {
-        if malformed == Malformed::PacketTooLarge {
-            self.counters.limits.count(Limit::PacketSize);
-        }
         let Some(connection) = self.connections.get(key) else { return };
+        if malformed == Malformed::PacketTooLarge {
+            let greeting = matches!(connection.state, State::Greeting);
+            let limit = if greeting { Limit::ConnectSize } else { Limit::PacketSize };
+            self.counters.limits.count(limit);
+        }
         match connection.state {
             State::Greeting => self.malformed_greeting(key, malformed, fx),
             State::Open(_) => {

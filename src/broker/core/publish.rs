@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use super::connection::{Answer, Owed};
 use super::settle::Failure;
+use super::share::has_room;
 use super::{Core, Effects, Held};
 use crate::broker::acl::{self, Denied};
 use crate::broker::intake::Ticket;
 use crate::broker::limits::Limit;
 use crate::broker::message::{self, Incoming, Message, Now};
+use crate::broker::notice::Drop;
 use crate::broker::principal::Principal;
-use crate::broker::queue::Policy;
+use crate::broker::queue::{Policy, Queue};
 use crate::broker::received::Known;
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
@@ -165,13 +167,9 @@ impl Core {
             payload: incoming.payload,
         };
         self.setting.acl.may_publish(from, &publish)?;
-        if incoming.retain {
-            let room = self.may_keep(incoming.topic, incoming.payload, incoming.shared().weight());
-            // What the daemon says of itself is bounded by itself; no hoard of others keeps it out.
-            if !from.is_daemon() {
-                self.counters.limits.count_if(Limit::Retained, room.is_err());
-                room?;
-            }
+        // What the daemon says of itself is bounded by itself; no hoard of others keeps it out.
+        if incoming.retain && !from.is_daemon() {
+            self.may_keep(incoming.topic, incoming.payload, incoming.shared().weight())?;
         }
         if self.is_command(incoming.topic) {
             return self.hold(incoming, (client, from), publisher, fx);
@@ -187,17 +185,19 @@ impl Core {
 
     /// Whether there is room for a retained message; one without a payload needs none.
     pub(super) fn may_keep(
-        &self,
+        &mut self,
         topic: &str,
         payload: &[u8],
         weight: usize,
     ) -> Result<(), Denied> {
-        if payload.is_empty() || self.retained.has_room(topic, weight) {
+        let Some(full) = self.retained.full(topic, weight).filter(|_| !payload.is_empty()) else {
             return Ok(());
-        }
-        let message = "there is no room for another retained message; \
-                       see broker.limits.max_retained and max_retained_size";
-        Err(Denied { code: "broker.quota", message: message.to_string() })
+        };
+        self.counters.limits.count(full);
+        let key = full.key();
+        let message =
+            format!("there is no room for another retained message; see broker.limits.{key}");
+        Err(Denied { code: "broker.quota", message })
     }
 
     /// Whether every queue that it must go to has room, before it goes anywhere.
@@ -209,25 +209,46 @@ impl Core {
         matched.clear();
         self.tree.matching(incoming.topic, &mut matched);
         let weight = incoming.shared().weight();
-        let full = |subscriber: &Subscriber| {
-            let session = self.sessions.get(subscriber.session);
-            subscriber.options.qos > Qos::AtMostOnce
-                && session.is_some_and(|session| !session.queue.accepts(weight))
-                && self.may_read(subscriber.session, incoming)
+        let of_session = |one: &Subscriber| {
+            let session = self.sessions.get(one.session)?;
+            let asks = one.options.qos > Qos::AtMostOnce && self.may_read(one.session, incoming);
+            let goes = || self.takes_more(one);
+            self.no_room(&session.queue, weight, goes).filter(|_| asks)
         };
-        let group_full = |&group: &Key| {
-            let group = self.groups.get(group);
-            group.is_some_and(|group| {
-                group.qos(incoming.qos) > Qos::AtMostOnce && !group.queue.accepts(weight)
-            })
+        let of_group = |&group: &Key| {
+            let group = self.groups.get(group)?;
+            let asks = group.qos(incoming.qos) > Qos::AtMostOnce;
+            let goes = || group.members.iter().any(|one| self.takes_more(one));
+            self.no_room(&group.queue, weight, goes).filter(|_| asks)
         };
-        let refused = matched.plain.iter().any(full) || matched.groups.iter().any(group_full);
+        let full = matched.plain.iter().find_map(of_session);
+        let full = full.or_else(|| matched.groups.iter().find_map(of_group));
         self.matched = matched;
-        if !refused {
-            return Ok(());
+        let Some(full) = full else { return Ok(()) };
+        self.counters.limits.count(full);
+        let key = full.key();
+        let message = format!(
+            "a queue it must go to is full (broker.limits.{key}), \
+             and broker.limits.queue_policy is refuse"
+        );
+        Err(Denied { code: "broker.queue_full", message })
+    }
+
+    /// What keeps one more message of this weight out of a queue. What goes out at once needs no room
+    /// in the total.
+    fn no_room(&self, queue: &Queue, weight: usize, goes: impl Fn() -> bool) -> Option<Limit> {
+        match queue.full(weight) {
+            Some(Drop::QueueFull) => Some(Limit::Queued),
+            Some(_) => Some(Limit::QueuedSize),
+            None if self.queued.bytes() + weight <= self.setting.limits.queued_total => None,
+            None => (!queue.is_empty() || !goes()).then_some(Limit::QueuedTotal),
         }
-        let message = "a queue it must go to is full, and broker.limits.queue_policy is refuse";
-        Err(Denied { code: "broker.queue_full", message: message.to_string() })
+    }
+
+    /// Whether a subscriber takes one more message at once.
+    fn takes_more(&self, one: &Subscriber) -> bool {
+        let session = self.sessions.get(one.session);
+        session.is_some_and(|session| has_room(session, &self.connections, self.room()))
     }
 
     fn is_command(&self, topic: &str) -> bool {

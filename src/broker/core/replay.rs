@@ -101,6 +101,7 @@ impl Core {
     pub(crate) fn go_on(&mut self, fx: &mut Effects) {
         let Some(session) = self.replays.ready.pop_front() else { return };
         self.replay_piece(session, fx);
+        self.relieve(fx);
     }
 
     fn replay_piece(&mut self, key: Key, fx: &mut Effects) {

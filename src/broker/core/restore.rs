@@ -98,8 +98,12 @@ impl Core {
         let principal =
             Principal { app: stored.app.clone(), ..Principal::new(&*stored.principal, role) };
         let client: Arc<str> = client.into();
-        let mut session =
-            Session::new(client.clone(), Arc::new(principal), self.setting.limits.queue);
+        let mut session = Session::new(
+            client.clone(),
+            Arc::new(principal),
+            self.setting.limits.queue,
+            (&self.queued, &self.sent),
+        );
         session.row = Some(stored.row);
         session.durable = true;
         // Of one that was connected at the end nothing is known but that it is not any more.

@@ -7,6 +7,7 @@
 //! | sent with QoS 2 to a durable session | that session's, before it is sent | it stays with that session |
 //! | sent with QoS 2 to another | the group's, until PUBREC | another member may get it, with DUP |
 
+use super::relieve::Room;
 use super::rows::{group_key, group_row, queue_key, queue_row};
 use super::{Core, Effects, Waiter};
 use crate::broker::group::{Group, Origin, Tried};
@@ -32,7 +33,8 @@ impl Core {
         let key = match self.group_keys.get(filter) {
             Some(&key) => key,
             None => {
-                let key = self.groups.insert(Group::new(filter, self.setting.limits.queue));
+                let key =
+                    self.groups.insert(Group::new(filter, self.setting.limits.queue, &self.queued));
                 self.group_keys.insert(filter.into(), key);
                 self.tree.insert_group(shared.filter, key);
                 key
@@ -113,8 +115,8 @@ impl Core {
             origin: Some(Box::new(origin)),
             ..Waiting::new(message, incoming.qos, seq)
         };
-        let full = !group.queue.accepts(waiting.message.weight());
-        let expired = if full { group.queue.expired(fx.now) } else { Vec::new() };
+        let full = group.queue.full(waiting.message.weight());
+        let expired = if full.is_some() { group.queue.expired(fx.now) } else { Vec::new() };
         let dropped = group.queue.push(waiting);
         if let Some(ticket) = ticket
             && group.promises.add(ticket, seq)
@@ -122,19 +124,20 @@ impl Core {
             self.waiting.entry(ticket).or_default().push(Waiter::Group(key));
         }
         self.group_dropped(key, expired, Drop::Expired, fx);
-        self.group_dropped(key, dropped, Drop::QueueFull, fx);
+        self.group_dropped(key, dropped, full.unwrap_or(Drop::QueueFull), fx);
         self.pump_group(key, fx);
         durable
     }
 
     /// QoS 0: to a member that is there and not behind, or to nobody.
     fn share_at_most_once(&mut self, key: Key, incoming: &Incoming<'_>, fx: &mut Effects) {
+        let room = self.room();
         let Core { groups, sessions, connections, setting, .. } = self;
         let audience = incoming.audience.map(|audience| &**audience);
         let chosen = groups.get_mut(key).and_then(|group| {
             group.choose(|member| {
                 sessions.get(member.session).is_some_and(|session| {
-                    has_room(session, connections, setting.limits.outbox)
+                    has_room(session, connections, room)
                         && setting.acl.may_read(&session.principal, incoming.topic, audience)
                 })
             })
@@ -148,6 +151,7 @@ impl Core {
     /// Gives what waits to members that have room, each in turn.
     pub(super) fn pump_group(&mut self, key: Key, fx: &mut Effects) {
         loop {
+            let room = self.room();
             let Core { groups, sessions, connections, setting, .. } = self;
             let Some(group) = groups.get_mut(key) else { return };
             if let Some(expired) = group.queue.pop_expired(fx.now) {
@@ -159,7 +163,7 @@ impl Core {
             let chosen = group.choose(|member| {
                 sessions.get(member.session).is_some_and(|session| {
                     let audience = message.audience.as_deref();
-                    has_room(session, connections, setting.limits.outbox)
+                    has_room(session, connections, room)
                         && setting.acl.may_read(&session.principal, &message.topic, audience)
                 })
             });
@@ -336,9 +340,15 @@ impl Core {
         }
     }
 
-    fn group_dropped(&mut self, key: Key, dropped: Vec<Waiting>, why: Drop, fx: &mut Effects) {
+    pub(super) fn group_dropped(
+        &mut self,
+        key: Key,
+        dropped: Vec<Waiting>,
+        why: Drop,
+        fx: &mut Effects,
+    ) {
         let told = dropped.iter().filter(|waiting| !self.is_of_drops(&waiting.message)).count();
-        self.counters.dropped += (dropped.len() - told) as u64;
+        self.counters.dropped(why, dropped.len() - told);
         self.note_group_drops(key, why, told, fx);
         let Some(group) = self.groups.get(key).filter(|group| group.durable) else { return };
         for waiting in dropped {
@@ -379,15 +389,14 @@ impl Core {
 }
 
 /// Whether a member is there and can take one more: its window free, its connection not behind.
-fn has_room(session: &Session, connections: &Slots<Connection>, outbox: usize) -> bool {
+pub(super) fn has_room(session: &Session, connections: &Slots<Connection>, room: Room) -> bool {
     match session.peer {
         Peer::Away => false,
-        Peer::Link => session.has_room(),
+        Peer::Link => session.has_room(room.in_flight),
         Peer::Wire(connection) => {
-            connections
-                .get(connection)
-                .is_some_and(|connection| connection.out.len() <= outbox && !connection.holding())
-                && session.has_room()
+            connections.get(connection).is_some_and(|connection| {
+                connection.out.len() <= room.unread && !connection.holding()
+            }) && session.has_room(room.in_flight)
         }
     }
 }

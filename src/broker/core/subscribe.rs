@@ -97,7 +97,9 @@ impl Core {
         };
         let inner = Shared::inner(filter);
         if inner.split('/').count() > limits.levels {
-            return denied("topic.invalid", "a filter has at most 128 levels");
+            self.counters.limits.count(Limit::TopicLevels);
+            let message = "the filter has more levels than broker.limits.max_topic_levels allows";
+            return denied("topic.invalid", message);
         }
         if !self.setting.acl.filter_readable(&session.principal, inner) {
             let role = session.principal.role;

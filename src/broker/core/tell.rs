@@ -61,7 +61,7 @@ impl Core {
 
     /// Counts what a session did not get; it is told within a second.
     pub(super) fn note_drops(&mut self, key: Key, why: notice::Drop, count: usize, fx: &Effects) {
-        self.counters.dropped += count as u64;
+        self.counters.dropped(why, count);
         if let Some(session) = self.sessions.get_mut(key)
             && session.drops.note(why, count)
         {
@@ -77,7 +77,7 @@ impl Core {
         count: usize,
         fx: &Effects,
     ) {
-        self.counters.dropped += count as u64;
+        self.counters.dropped(why, count);
         if let Some(group) = self.groups.get_mut(key)
             && group.drops.note(why, count)
         {

@@ -20,6 +20,7 @@ mod retain;
 mod share;
 mod subscribe;
 mod sys;
+mod total;
 mod will;
 
 use std::num::NonZeroU16;
