@@ -75,7 +75,7 @@ pub struct Limits {
     pub max_unread_size: Size,
     /// What gives way when one of these is full.
     pub queue_policy: QueuePolicy,
-    /// Persistent sessions in all.
+    /// Sessions of clients in all, connected or not; the daemon's own do not count.
     pub max_sessions: u32,
     /// MQTT 5 §3.1.2.11.2: a session that nobody resumes is forgotten after at most this.
     pub max_session_expiry: Duration,

@@ -31,7 +31,7 @@ pub(crate) enum Limit {
 impl Limit {
     /// The key in `broker.limits`, in the order above; of the last one, which is not configured, what
     /// it bounds.
-    const KEYS: [&'static str; 16] = [
+    pub(crate) const KEYS: [&'static str; 16] = [
         "max_connections",
         "max_connections_per_uid",
         "connect_timeout",

@@ -47,6 +47,11 @@ impl Principal {
         self.name.starts_with(DAEMON)
     }
 
+    /// Whether it is of this process: a subsystem's or a bridge's.
+    pub(crate) fn is_link(&self) -> bool {
+        self.is_daemon() || self.bridge.is_some()
+    }
+
     /// The session of the bridge `name`.
     pub fn bridge(name: &str, role: Role, unsigned: Vec<String>) -> Principal {
         Principal {

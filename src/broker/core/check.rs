@@ -57,7 +57,7 @@ impl Core {
                     assert_eq!(links.count(), 1, "a link's session has one link");
                 }
                 Peer::Away => {
-                    let link = session.principal.is_daemon() || session.principal.bridge.is_some();
+                    let link = session.principal.is_link();
                     assert!(session.expiry_s > 0 || link, "{} is nobody's", session.client);
                 }
             }

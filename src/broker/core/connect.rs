@@ -139,7 +139,7 @@ impl Core {
             let text = "this client id belongs to another principal; choose another";
             return Err(no(Reason::ClientIdentifierNotValid, "broker.client_id_taken", text));
         }
-        if known.is_none() && self.sessions.len() >= self.setting.limits.sessions {
+        if known.is_none() && self.are_enough() {
             let text = "there are as many sessions as broker.limits.max_sessions allows";
             let unwelcome = no(Reason::QuotaExceeded, "broker.quota", text);
             return Err(Unwelcome { limit: Some(Limit::Sessions), ..unwelcome });
@@ -158,6 +158,14 @@ impl Core {
                 .map_err(|denied| no(Reason::NotAuthorized, denied.code, &denied.message))?;
         }
         Ok(Arc::new(principal))
+    }
+
+    /// Whether clients have as many sessions as they may; the daemon's own are not among them.
+    fn are_enough(&self) -> bool {
+        let most = self.setting.limits.sessions;
+        let of_client = |session: &Session| !session.principal.is_link();
+        self.sessions.len() >= most
+            && self.sessions.iter().filter(|(_, session)| of_client(session)).count() >= most
     }
 
     /// Nobody leaves so many sessions behind that there is no room for others.

@@ -157,8 +157,11 @@ impl Core {
         let options = Options { qos, ..Options::default() };
         self.add_filter(key, filter, options, fx)
             .map_err(|denied| Refused { code: denied.code, message: denied.message })?;
-        self.replay(Subscriber { session: key, options }, filter, fx);
+        let subscriber = Subscriber { session: key, options };
+        self.replay(subscriber, filter, fx);
+        self.tell_sys(subscriber, filter, fx);
         self.pump(key, fx);
+        self.watch_sys(key, fx);
         Ok(())
     }
 

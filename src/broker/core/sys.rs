@@ -3,7 +3,7 @@
 //! ```text
 //!   subscribed ──> every value, as if it were retained ──> each 10 s those that changed
 //!        ^                                                        │
-//!        └──────────── nobody connected has such a filter: no timer ┘
+//!        └──────────── nobody who is here has such a filter: no timer ┘
 //! ```
 //! Nothing of it is kept: a value is made when it is sent. `heap` is not here: `metric/stats` knows
 //! better. Loads are averages per minute over 1, 5 and 15 minutes, brought up to date when they are
@@ -217,8 +217,7 @@ impl Core {
     /// Says what changed, as long as somebody listens.
     pub(super) fn sys_due(&mut self, fx: &mut Effects) {
         self.sys.watched = self.sessions.iter().any(|(_, session)| {
-            matches!(session.peer, Peer::Wire(_))
-                && session.filters.keys().any(|filter| is_about(filter))
+            session.peer != Peer::Away && session.filters.keys().any(|filter| is_about(filter))
         });
         if !self.sys.watched {
             return;

@@ -156,7 +156,9 @@ fn unusable(path: &Path, setting: &str, error: &pem::Error) -> Error {
 }
 
 fn trouble(text: String, setting: &str) -> Error {
-    Error::new("broker.certificate", text).hint(format!("see `{setting}` of this listener"))
+    // The files are looked at again: who mends them need not restart anything.
+    let error = Error::new("broker.certificate", text).retryable();
+    error.hint(format!("see `{setting}` of this listener"))
 }
 
 #[cfg(test)]

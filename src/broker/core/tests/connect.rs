@@ -98,6 +98,19 @@ fn a_full_house_refuses_with_the_reason_and_has_room_again() {
 }
 
 #[test]
+fn the_daemons_own_links_take_no_clients_session() {
+    let mut world = World::with(Limits { sessions: 2, ..limits() }, &Store::in_memory());
+    for (link, name) in [(1, "maestro:stats"), (2, "maestro:daemon")] {
+        world.core.attach(link, Principal::new(name, Role::Admin), &mut world.fx);
+    }
+    world.core.attach(3, Principal::bridge("cloud", Role::App, vec![]), &mut world.fx);
+    world.client(1, "a");
+    world.client(1, "b");
+    let (_, got) = world.connected(1, connect("c"));
+    assert_eq!(got, [Got::ConnAck { present: false, reason: Reason::QuotaExceeded }]);
+}
+
+#[test]
 fn presence_tells_who_is_there_and_clears_when_the_session_is_gone() {
     let mut world = World::new();
     let root = world.client(0, "root");

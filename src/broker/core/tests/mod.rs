@@ -11,6 +11,7 @@ mod flow;
 mod forward;
 mod full;
 mod handshake;
+mod limits;
 mod once;
 mod publish;
 mod qos;

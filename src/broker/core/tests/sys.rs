@@ -91,6 +91,34 @@ fn an_absent_watcher_keeps_no_timer_and_its_return_brings_it_back() {
 }
 
 #[test]
+fn a_link_of_the_daemon_gets_figures_like_a_client_at_once_and_while_it_is_there() {
+    let mut world = World::new();
+    let bridge = Principal::bridge("cloud", Role::Operator, vec![]);
+    world.core.attach(1, bridge, &mut world.fx);
+    let subscribed = world.core.link_subscribe(
+        1,
+        "$SYS/broker/clients/connected",
+        Qos::AtLeastOnce,
+        &mut world.fx,
+    );
+    assert_eq!(subscribed, Ok(()));
+    let told = |world: &mut World| {
+        let told: Vec<_> = world.fx.deliver.drain(..).map(|(_, one)| one).collect();
+        for one in &told {
+            world.core.link_acknowledge(1, one.token, &mut world.fx);
+        }
+        told.iter().map(|one| one.message.payload.to_vec()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut world), [b"0"]);
+    world.client(2, "one");
+    world.pass(10);
+    assert_eq!(told(&mut world), [b"1"]);
+    world.core.operation(Op::Detach { link: 1 }, &mut world.fx);
+    world.pass(10);
+    assert_eq!(world.core.timers.next(), None);
+}
+
+#[test]
 fn nobody_gets_figures_by_a_wildcard_and_nobody_publishes_there() {
     let mut world = World::new();
     let root = world.client(0, "root");
