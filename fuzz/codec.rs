@@ -3,7 +3,7 @@
 #[path = "../src/broker/wire/mod.rs"]
 pub mod wire;
 
-#[path = "../src/broker/websocket.rs"]
+#[path = "../src/broker/websocket/mod.rs"]
 pub mod websocket;
 
 /// The room they stand in.

@@ -12,12 +12,19 @@
 //!
 //! [`crash`]: FaultyDisk::crash
 
-use std::collections::{BTreeMap, BTreeSet};
+mod content;
+mod random;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{Disk, DiskFile};
+use content::Content;
+pub(crate) use random::Random;
 
 const SECTOR: usize = 512;
 const PAGE: usize = 4096;
@@ -80,20 +87,6 @@ struct World {
     dead: bool,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Content {
-    /// What reads see.
-    seen: Vec<u8>,
-    /// What a power cut cannot take.
-    safe: Vec<u8>,
-    /// Every version of a sector since the last sync, by its number.
-    loose: BTreeMap<usize, Vec<[u8; SECTOR]>>,
-    /// Every length since the last sync.
-    lengths: Vec<usize>,
-    /// Pages that take up room.
-    pages: BTreeSet<usize>,
-}
-
 impl FaultyDisk {
     /// An empty disk without faults.
     pub(crate) fn new(seed: u64) -> FaultyDisk {
@@ -138,7 +131,7 @@ impl FaultyDisk {
     /// Another disk: what this one has after a power cut now. This one goes on for whoever holds it.
     pub(crate) fn crash(&self, seed: u64) -> FaultyDisk {
         let world = self.world();
-        let mut random = Random(seed ^ 0x2545_f491_4f6c_dd1d);
+        let mut random = Random::new(seed ^ 0x2545_f491_4f6c_dd1d);
         let named = |file: &u64| world.names.values().any(|n| n == file);
         let files = world.files.iter().filter(|(file, _)| named(file));
         let files = files.map(|(file, content)| (*file, content.after_crash(&mut random)));
@@ -152,114 +145,6 @@ impl FaultyDisk {
         change(&mut content.seen);
         let pages = (0..content.seen.len().div_ceil(PAGE)).collect();
         *content = Content::all_safe(std::mem::take(&mut content.seen), pages);
-    }
-}
-
-impl Content {
-    fn all_safe(bytes: Vec<u8>, mut pages: BTreeSet<usize>) -> Content {
-        drop(pages.split_off(&bytes.len().div_ceil(PAGE)));
-        Content { safe: bytes.clone(), seen: bytes, pages, ..Content::default() }
-    }
-
-    fn set_len(&mut self, len: usize) {
-        self.lengths.push(len);
-        // what is cut off reads as zeros when the file grows again
-        for sector in len / SECTOR..self.seen.len().div_ceil(SECTOR) {
-            let mut bytes = sector_of(&self.seen, sector);
-            bytes[len.saturating_sub(sector * SECTOR).min(SECTOR)..].fill(0);
-            self.loose.entry(sector).or_default().push(bytes);
-        }
-        self.seen.resize(len, 0);
-        drop(self.pages.split_off(&len.div_ceil(PAGE)));
-    }
-
-    fn write(&mut self, at: usize, data: &[u8]) {
-        if data.is_empty() {
-            return;
-        }
-        let end = at + data.len();
-        if end > self.seen.len() {
-            self.lengths.push(end);
-            self.seen.resize(end, 0);
-        }
-        self.seen[at..end].copy_from_slice(data);
-        self.pages.extend(at / PAGE..end.div_ceil(PAGE));
-        for sector in at / SECTOR..end.div_ceil(SECTOR) {
-            let bytes = sector_of(&self.seen, sector);
-            self.loose.entry(sector).or_default().push(bytes);
-        }
-    }
-
-    fn sync(&mut self) {
-        self.safe.resize(self.seen.len(), 0);
-        for sector in std::mem::take(&mut self.loose).into_keys() {
-            let start = (sector * SECTOR).min(self.seen.len());
-            let end = (start + SECTOR).min(self.seen.len());
-            self.safe[start..end].copy_from_slice(&self.seen[start..end]);
-        }
-        self.lengths.clear();
-    }
-
-    /// Each sector made it to the disk, or did not; nothing is left to be synced.
-    fn sync_failed(&mut self, random: &mut Random) {
-        self.safe = self.after_crash(random).safe;
-        self.loose.clear();
-        self.lengths.clear();
-    }
-
-    fn after_crash(&self, random: &mut Random) -> Content {
-        let mut bytes = self.safe.clone();
-        let len = match random.below(self.lengths.len() + 1) {
-            0 => bytes.len(),
-            n => self.lengths[n - 1],
-        };
-        let longest = self.lengths.iter().copied().max().unwrap_or(0).max(bytes.len());
-        bytes.resize(longest, 0);
-        for (sector, versions) in &self.loose {
-            let start = sector * SECTOR;
-            if start >= longest {
-                continue;
-            }
-            let end = (start + SECTOR).min(longest);
-            let old = sector_of(&bytes, *sector);
-            let version = |n: usize| if n == 0 { old } else { versions[n - 1] };
-            let (one, other) = (random.below(versions.len() + 1), random.below(versions.len() + 1));
-            let torn = if random.below(3) == 0 { random.below(SECTOR) } else { SECTOR };
-            let mut sector = version(one);
-            sector[torn..].copy_from_slice(&version(other)[torn..]);
-            bytes[start..end].copy_from_slice(&sector[..end - start]);
-        }
-        bytes.truncate(len);
-        Content::all_safe(bytes, self.pages.clone())
-    }
-}
-
-/// The sector, zeros behind the end.
-fn sector_of(bytes: &[u8], sector: usize) -> [u8; SECTOR] {
-    let mut out = [0; SECTOR];
-    let there = bytes.get(sector * SECTOR..).unwrap_or_default();
-    let there = &there[..there.len().min(SECTOR)];
-    out[..there.len()].copy_from_slice(there);
-    out
-}
-
-/// SplitMix64.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    /// A number below this one.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap_or(0)
     }
 }
 
@@ -350,9 +235,9 @@ impl Disk for FaultyDisk {
     }
     fn random(&self) -> u64 {
         let mut world = self.world();
-        let mut random = Random(world.random);
+        let mut random = Random::new(world.random);
         let drawn = random.next();
-        world.random = random.0;
+        world.random = random.state();
         drawn
     }
     fn path(&self, name: &str) -> String {
@@ -417,12 +302,7 @@ impl DiskFile for FaultyFile {
         let mut world = self.to_change()?;
         let len = usize::try_from(len).map_err(io::Error::other)?;
         world.room_for(self.file, 0..len)?;
-        let content = world.content(self.file)?;
-        content.pages.extend(0..len.div_ceil(PAGE));
-        if len > content.seen.len() {
-            content.seen.resize(len, 0);
-            content.lengths.push(len);
-        }
+        world.content(self.file)?.allocate(len);
         Ok(())
     }
     fn sync(&self) -> io::Result<()> {
@@ -430,7 +310,7 @@ impl DiskFile for FaultyFile {
         let nth = world.done.syncs;
         world.done.syncs += 1;
         if world.faults.failing_syncs.contains(&nth) {
-            let mut random = Random(world.random);
+            let mut random = Random::new(world.random);
             world.random = random.next();
             world.content(self.file)?.sync_failed(&mut random);
             return Err(eio());
@@ -441,83 +321,7 @@ impl DiskFile for FaultyFile {
     fn forget(&self) {
         let mut world = self.world();
         if let Ok(content) = world.content(self.file) {
-            let clean = content.safe.clone();
-            let dirty = std::mem::replace(&mut content.seen, clean);
-            // what still waits for a sync stays as it was written
-            content.seen.resize(dirty.len().max(content.seen.len()), 0);
-            for sector in content.loose.keys() {
-                let start = (sector * SECTOR).min(dirty.len());
-                let end = (start + SECTOR).min(dirty.len());
-                content.seen[start..end].copy_from_slice(&dirty[start..end]);
-            }
-            content.seen.truncate(dirty.len());
+            content.forget();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(seed: u64) -> FaultyDisk {
-        let disk = FaultyDisk::new(seed);
-        let file = disk.open("f").unwrap();
-        file.write(0, &[1; 2000]).unwrap();
-        file.sync().unwrap();
-        file.write(500, &[2; 3000]).unwrap();
-        disk
-    }
-
-    fn bytes(disk: &FaultyDisk) -> Vec<u8> {
-        let file = disk.open("f").unwrap();
-        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-        file.read(0, &mut bytes).unwrap();
-        bytes
-    }
-
-    #[test]
-    fn what_was_synced_outlives_every_crash_and_the_rest_is_kept_lost_or_torn_sector_by_sector() {
-        let disk = written(1);
-        let mut outcomes = std::collections::BTreeSet::new();
-        for seed in 0..200 {
-            let after = bytes(&disk.crash(seed));
-            assert_eq!(after[..500], [1; 500]);
-            assert!([2000, 3500].contains(&after.len()));
-            outcomes.insert(after);
-        }
-        assert!(outcomes.len() > 50, "{}", outcomes.len());
-        assert_eq!(bytes(&disk.crash(7)), bytes(&disk.crash(7)));
-        assert_eq!(bytes(&disk)[500..], [2; 3000]);
-    }
-
-    #[test]
-    fn after_a_sync_that_failed_another_does_not_help_and_the_cache_lies_until_forgotten() {
-        let disk = written(2);
-        let file = disk.open("f").unwrap();
-        let nth = disk.operations().syncs;
-        disk.schedule(Faults { failing_syncs: vec![nth], ..Faults::default() });
-        assert!(file.sync().is_err());
-        assert!(file.len().is_ok());
-        assert_eq!(bytes(&disk)[500..], [2; 3000]);
-        let lost = bytes(&disk.crash(0));
-        assert_eq!(lost, bytes(&disk.crash(1)));
-        file.forget();
-        let told = bytes(&disk);
-        assert_eq!(told[..lost.len()], lost);
-        assert_ne!(told, [[1; 500].as_slice(), &[2; 3000]].concat());
-    }
-
-    #[test]
-    fn a_full_disk_refuses_growth_only_and_a_dead_one_everything() {
-        let disk = written(3);
-        let file = disk.open("f").unwrap();
-        disk.schedule(Faults { room: Some(disk.used_bytes()), ..Faults::default() });
-        file.set_len(20_000).unwrap();
-        let full = file.write(3500, &[0; 1000]).unwrap_err();
-        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-        file.write(3000, &[0; 1000]).unwrap();
-        disk.schedule(Faults { dead_at: Some(disk.operations().changes), ..Faults::default() });
-        assert!(file.write(0, &[0]).is_err());
-        assert!(file.len().is_err() && disk.is_dead());
     }
 }
