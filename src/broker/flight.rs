@@ -216,19 +216,10 @@ fn packet_id(seq: u64) -> NonZeroU16 {
 mod tests {
     use super::super::message::Message;
     use super::*;
-    use bytes::Bytes;
     use std::sync::Arc;
 
     fn waiting(seq: u64, qos: Qos) -> Waiting {
-        let message = Message {
-            topic: "t".into(),
-            payload: Bytes::new(),
-            qos,
-            properties: Box::default(),
-            expires: None,
-            from: "b".into(),
-            audience: None,
-        };
+        let message = Message { qos, ..Message::any("t", "") };
         Waiting::new(Arc::new(message), qos, seq)
     }
 

@@ -92,6 +92,22 @@ impl Message {
     }
 }
 
+#[cfg(test)]
+impl Message {
+    /// One like any other, for tests: QoS 1, for ever, from nobody in particular.
+    pub(crate) fn any(topic: &str, payload: impl Into<Bytes>) -> Message {
+        Message {
+            topic: topic.into(),
+            payload: payload.into(),
+            qos: Qos::AtLeastOnce,
+            properties: Box::default(),
+            expires: None,
+            from: "test".into(),
+            audience: None,
+        }
+    }
+}
+
 /// The quality of a number.
 pub(crate) fn qos(number: u32) -> Option<Qos> {
     match number {

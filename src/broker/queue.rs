@@ -232,18 +232,9 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     fn message(seq: u64, size: usize) -> Waiting {
-        let message = Message {
-            topic: "t".into(),
-            payload: Bytes::from(vec![0; size]),
-            qos: Qos::AtLeastOnce,
-            properties: Box::default(),
-            expires: None,
-            from: "test".into(),
-            audience: None,
-        };
+        let message = Message::any("t", vec![0; size]);
         Waiting::new(Arc::new(message), Qos::AtLeastOnce, seq)
     }
 

@@ -161,21 +161,11 @@ impl Retained {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::Qos;
     use crate::service::testing::at;
-    use bytes::Bytes;
     use std::time::UNIX_EPOCH;
 
     fn message(topic: &str, payload: &'static str) -> Arc<Message> {
-        Arc::new(Message {
-            topic: topic.into(),
-            payload: Bytes::from_static(payload.as_bytes()),
-            qos: Qos::AtLeastOnce,
-            properties: Box::default(),
-            expires: None,
-            from: "test".into(),
-            audience: None,
-        })
+        Arc::new(Message::any(topic, payload))
     }
 
     fn store(topics: &[&str]) -> Retained {

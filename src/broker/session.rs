@@ -224,7 +224,6 @@ mod tests {
     use super::super::slots::Slots;
     use super::*;
     use crate::contract::Role;
-    use bytes::Bytes;
 
     fn session() -> Session {
         let principal = Principal::new("app:a", Role::App);
@@ -238,15 +237,7 @@ mod tests {
     }
 
     fn waiting(session: &mut Session, qos: Qos) -> Waiting {
-        let message = Message {
-            topic: "t".into(),
-            payload: Bytes::new(),
-            qos,
-            properties: Box::default(),
-            expires: None,
-            from: "b".into(),
-            audience: None,
-        };
+        let message = Message { qos, ..Message::any("t", "") };
         Waiting { promised: true, ..Waiting::new(Arc::new(message), qos, session.take_seq()) }
     }
 
