@@ -23,6 +23,8 @@ mod round_trip;
 #[cfg(test)]
 mod rumqttc;
 #[cfg(test)]
+mod seeds;
+#[cfg(test)]
 mod topics;
 #[cfg(test)]
 mod valid;
