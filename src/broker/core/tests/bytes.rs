@@ -61,7 +61,7 @@ impl World {
             filters: buffer.as_filters(),
         };
         self.send(key, &Packet::Unsubscribe(packet));
-        self.settle();
+        self.commit();
         let mut codes = self.each(key, |packet| {
             let Packet::UnsubAck(ack) = packet else { panic!("{packet:?}") };
             assert_eq!(ack.packet_id, id(0x2345));

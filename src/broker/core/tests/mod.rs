@@ -17,6 +17,7 @@ mod publish;
 mod qos;
 mod refuse;
 mod resume;
+mod resumed;
 mod retain;
 mod share;
 mod subscribe;

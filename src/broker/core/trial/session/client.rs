@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
+use super::memory::Memory;
 use super::{Chance, FILTERS, IDS, QOS, TOPICS, World};
+use crate::broker::core::connection::State;
 use crate::broker::core::{NONE, Origin};
 use crate::broker::identity::{Owner, Transport};
 use crate::broker::slots::Key;
@@ -16,7 +18,11 @@ use crate::contract::Role;
 
 /// One connection as its client sees it.
 pub(super) struct Client {
+    /// What it calls itself.
+    pub(super) id: &'static str,
     pub(super) key: Key,
+    /// The most unacknowledged messages it takes.
+    pub(super) window: usize,
     /// Takes nothing of what it is sent.
     pub(super) deaf: bool,
     /// First byte and packet identifier of what it should answer.
@@ -24,8 +30,9 @@ pub(super) struct Client {
 }
 
 impl World {
-    fn bytes(&mut self, who: usize, bytes: &[u8]) {
-        let Some(key) = self.clients[who].as_ref().map(|client| client.key) else { return };
+    /// Whether the broker took all of it.
+    fn bytes(&mut self, who: usize, bytes: &[u8]) -> bool {
+        let Some(key) = self.clients[who].as_ref().map(|client| client.key) else { return false };
         let mut rest = bytes;
         // What is left over comes again with what follows, as the loop's buffer has it.
         while !rest.is_empty() && self.core.reading(key) {
@@ -36,14 +43,13 @@ impl World {
                 break;
             }
         }
+        rest.is_empty()
     }
 
-    fn send(&mut self, who: usize, packet: &Packet<'_>) {
-        let Some(key) = self.clients[who].as_ref().map(|client| client.key) else { return };
-        let version = self.core.connections.get(key).map_or(Version::V5, |found| found.version);
+    fn send(&mut self, who: usize, packet: &Packet<'_>) -> bool {
         let mut bytes = Vec::new();
-        wire::encode(version, packet, &mut bytes);
-        self.bytes(who, &bytes);
+        wire::encode(self.version(who), packet, &mut bytes);
+        self.bytes(who, &bytes)
     }
 
     pub(super) fn come(&mut self, who: usize, chance: &mut Chance<'_>) {
@@ -55,13 +61,14 @@ impl World {
         let transport = Transport::Unix(owner);
         let origin = Origin { transport, address: None, listener: "unix", max_role: Role::Admin };
         let Some(key) = self.core.accept(self.fx.now, origin) else { return };
-        self.clients[who] = Some(Client { key, deaf: false, to_answer: VecDeque::new() });
         let version = if chance.often() { Version::V5 } else { Version::V311 };
         let (mut properties, mut of_will) = (PropertyBuffer::new(), PropertyBuffer::new());
+        let (mut window, id) = (u16::MAX, chance.one_of(&IDS));
         if version == Version::V5 {
             properties.session_expiry_interval(chance.one_of(&[0, 0, 60, 3600, u32::MAX]));
             if chance.seldom() {
-                properties.receive_maximum(chance.one_of(&[1, 2, 65_535]));
+                window = chance.one_of(&[1, 2, u16::MAX]);
+                properties.receive_maximum(window);
             }
             if chance.seldom() {
                 properties.maximum_packet_size(chance.one_of(&[10, 40, 200]));
@@ -83,7 +90,7 @@ impl World {
             version,
             clean_start: chance.byte().is_multiple_of(3),
             keep_alive_s: chance.one_of(&[0, 0, 10]),
-            client_id: chance.one_of(&IDS),
+            client_id: id,
             will,
             username: login.then_some("bob"),
             password: login.then_some(b"secret"),
@@ -91,6 +98,8 @@ impl World {
         };
         let mut bytes = Vec::new();
         wire::encode(version, &Packet::Connect(connect), &mut bytes);
+        let (window, to_answer) = (window.into(), VecDeque::new());
+        self.clients[who] = Some(Client { id, key, window, deaf: false, to_answer });
         self.bytes(who, &bytes);
     }
 
@@ -176,10 +185,12 @@ impl World {
             Some(_) | None => (chance.one_of(&[0x40, 0x50, 0x62, 0x70]), packet_id(chance)),
         };
         let mut ack = Ack::success(packet_id);
-        if header == 0x50 && chance.seldom() && self.version(who) == Version::V5 {
+        let refused = header == 0x50 && chance.seldom() && self.version(who) == Version::V5;
+        if refused {
             ack.reason = Reason::UnspecifiedError;
         }
-        self.send(
+        let open = self.is_open(who);
+        let taken = self.send(
             who,
             &match header {
                 0x40 => Packet::PubAck(ack),
@@ -188,11 +199,36 @@ impl World {
                 _ => Packet::PubComp(ack),
             },
         );
+        match self.memory(who) {
+            Some(memory) if open && taken => memory.answered(header, packet_id, refused),
+            Some(_) => self.forget(who),
+            None => {}
+        }
+    }
+
+    fn is_open(&self, who: usize) -> bool {
+        let key = self.clients[who].as_ref().map(|client| client.key);
+        let found = key.and_then(|key| self.core.connections.get(key));
+        found.is_some_and(|connection| matches!(connection.state, State::Open(_)))
+    }
+
+    /// What a client remembers, if it still has the session.
+    fn memory(&mut self, who: usize) -> Option<&mut Memory> {
+        let client = self.clients[who].as_ref()?;
+        self.memories.get_mut(client.id).filter(|memory| memory.is_of(client.key))
+    }
+
+    /// Nobody knows what a client said.
+    fn forget(&mut self, who: usize) {
+        if let Some(client) = &self.clients[who] {
+            self.memories.remove(client.id);
+        }
     }
 
     pub(super) fn raw(&mut self, who: usize, chance: &mut Chance<'_>) {
         let bytes = chance.bytes(60);
         self.bytes(who, bytes);
+        self.forget(who);
     }
 
     pub(super) fn leave(&mut self, who: usize, chance: &mut Chance<'_>) {

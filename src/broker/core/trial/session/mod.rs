@@ -9,9 +9,10 @@
 //! ```
 
 mod client;
+mod memory;
 mod turn;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::Chance;
@@ -31,6 +32,7 @@ use crate::service::Stamper;
 use crate::storage::{Batch, Store, Unsafe, Window};
 use crate::topic::Root;
 use client::Client;
+use memory::Memory;
 
 const CLIENTS: usize = 6;
 const IDS: [&str; 5] = ["", "one", "two", "+/#", "maestro:stats"];
@@ -63,6 +65,8 @@ struct World {
     verify: VecDeque<Key>,
     tokens: VecDeque<u64>,
     linked: bool,
+    /// What clients remember, by the id they chose.
+    memories: BTreeMap<&'static str, Memory>,
 }
 
 /// Reads deeds from the bytes and does them.
@@ -119,6 +123,7 @@ impl World {
             verify: VecDeque::new(),
             tokens: VecDeque::new(),
             linked: false,
+            memories: BTreeMap::new(),
         }
     }
 
@@ -159,6 +164,10 @@ impl World {
             for batch in batches {
                 self.disk.write(batch, Window::Lazy, |_| {});
             }
+        }
+        if !works {
+            // What was sent is taken back when its publisher is refused.
+            self.memories.clear();
         }
         let failed = Unsafe { code: "storage.full", message: "no room".to_string() };
         for ticket in tickets {

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU16;
 
+use super::memory::{Circumstances, Memory};
 use super::{Given, World};
+use crate::broker::core::connection::State;
 use crate::broker::slots::Key;
 use crate::broker::wire::{self, Packet};
 use crate::bus::Qos;
@@ -50,7 +52,7 @@ impl World {
         self.fx.answers.clear();
     }
 
-    /// Everything a client is sent is what MQTT allows a server to send.
+    /// Everything a client is sent is what MQTT allows a server to send, and what it remembers.
     fn take_what_came(&mut self, key: Key) {
         let client = self.clients.iter_mut().flatten().find(|client| client.key == key);
         let Some(connection) = self.core.connections.get_mut(key) else { return };
@@ -59,17 +61,45 @@ impl World {
             return;
         }
         let bytes = std::mem::take(&mut connection.out);
+        let shares = match connection.state {
+            State::Open(session) => self.core.sessions.get(session).map(|open| &open.groups),
+            State::Greeting | State::Verifying(_) | State::Closing => None,
+        };
+        let now = Circumstances {
+            dropped: self.core.counters.dropped,
+            window: client.as_ref().map_or(usize::MAX, |client| client.window),
+            excused: max < usize::MAX || !shares.is_some_and(Vec::is_empty),
+        };
         let mut rest = &bytes[..];
-        let mut owed = Vec::new();
+        let mut came = Vec::new();
         while let Some(frame) = wire::frame(rest, max).expect("no larger than the client takes") {
             rest = &rest[frame.size..];
             let packet = wire::decode(version, &frame).expect("well-formed");
             packet.from_server().expect("from a server");
-            owed.extend(answer_to(&packet));
+            came.push(packet);
         }
         assert!(rest.is_empty(), "whole packets");
-        if let Some(client) = client {
-            client.to_answer.extend(owed);
+        let Some(client) = client else { return };
+        client.to_answer.extend(came.iter().filter_map(answer_to));
+        let id = client.id;
+        came.iter().for_each(|packet| self.remember((id, key), packet, &now));
+    }
+
+    fn remember(
+        &mut self,
+        (id, key): (&'static str, Key),
+        packet: &Packet<'_>,
+        now: &Circumstances,
+    ) {
+        if let Packet::ConnAck(connack) = packet {
+            if !connack.reason.is_error() && !id.is_empty() {
+                let before = self.memories.remove(id);
+                self.memories.insert(id, Memory::resumed(before, key, connack, now));
+            }
+        } else if let Packet::Publish(publish) = packet
+            && let Some(memory) = self.memories.get_mut(id).filter(|memory| memory.is_of(key))
+        {
+            memory.publish(publish, now);
         }
     }
 }
