@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ pub struct OpenListener {
 
 #[derive(Debug)]
 enum Socket {
-    /// The path is removed when the listener is dropped.
-    Unix(UnixListener, PathBuf),
+    /// The path, if it is ours, is removed when the listener is dropped.
+    Unix(UnixListener, Option<PathBuf>),
     Tcp(TcpListener),
 }
 
@@ -66,7 +66,9 @@ impl OpenListener {
     pub fn bind(listener: &Listener) -> Result<OpenListener, ListenError> {
         let address = listener.on.to_string();
         let socket = match &listener.on {
-            Address::Unix(path) => bind_unix(path).map(|unix| Socket::Unix(unix, path.clone())),
+            Address::Unix(path) => {
+                bind_unix(path).map(|unix| Socket::Unix(unix, Some(path.clone())))
+            }
             Address::Tcp(address) => bind_tcp(*address).map(Socket::Tcp),
         };
         match socket {
@@ -76,6 +78,33 @@ impl OpenListener {
             }
             Err(source) => Err(ListenError::Other { address, source }),
         }
+    }
+
+    /// Takes the first of the inherited sockets that listens where this listener is to, in place of
+    /// [`OpenListener::bind`].
+    ///
+    /// # Errors
+    /// When the kernel does not do with it what it does with any socket.
+    pub fn adopt(
+        listener: &Listener,
+        inherited: &mut Vec<OwnedFd>,
+    ) -> Option<Result<OpenListener, ListenError>> {
+        let place =
+            inherited.iter().position(|socket| place_of(socket) == Some(listener.on.clone()))?;
+        let socket = inherited.remove(place);
+        let adopted = match &listener.on {
+            Address::Unix(_) => {
+                let unix = UnixListener::from(socket);
+                unix.set_nonblocking(true).map(|()| Socket::Unix(unix, None))
+            }
+            Address::Tcp(_) => {
+                let tcp = TcpListener::from(socket);
+                tcp.set_nonblocking(true).map(|()| Socket::Tcp(tcp))
+            }
+        };
+        let address = listener.on.to_string();
+        let adopted = adopted.map_err(|source| ListenError::Other { address, source });
+        Some(adopted.map(|socket| OpenListener { socket, settings: listener.clone() }))
     }
 
     /// The port it got, when it is TCP: a configured port 0 is chosen by the kernel.
@@ -139,10 +168,24 @@ impl OpenListener {
 
 impl Drop for OpenListener {
     fn drop(&mut self) {
-        if let Socket::Unix(_, path) = &self.socket {
+        if let Socket::Unix(_, Some(path)) = &self.socket {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Where an inherited socket listens, by getsockname(2); `None` when it is not a listening stream.
+pub fn place_of(socket: &OwnedFd) -> Option<Address> {
+    use nix::sys::socket::{SockType, SockaddrStorage, getsockname, getsockopt, sockopt};
+    let listens = getsockopt(socket, sockopt::AcceptConn).is_ok_and(|listens| listens)
+        && getsockopt(socket, sockopt::SockType).is_ok_and(|kind| kind == SockType::Stream);
+    let name: SockaddrStorage = getsockname(socket.as_raw_fd()).ok().filter(|_| listens)?;
+    if let Some(name) = name.as_unix_addr() {
+        return name.path().map(|path| Address::Unix(path.to_owned()));
+    }
+    let v4 = name.as_sockaddr_in().map(|name| SocketAddr::V4((*name).into()));
+    let v6 = || name.as_sockaddr_in6().map(|name| SocketAddr::V6((*name).into()));
+    v4.or_else(v6).map(Address::Tcp)
 }
 
 type Accepted = Option<(Stream, Transport, Option<IpAddr>, &'static str)>;

@@ -51,7 +51,7 @@ pub use self::core::{Counters, Traffic};
 pub use drops::Dropped;
 pub use gate::{Gate, Held};
 pub use limits::Hits;
-pub use listener::{ListenError, OpenListener};
+pub use listener::{ListenError, OpenListener, place_of};
 pub use principal::{Bridged, Principal};
 pub use task::spec;
 pub use turn::{Broker, Handle, Parts};

@@ -1,9 +1,10 @@
 //! Opens what the configuration wants to listen on; what cannot be had is one sentence each.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use crate::broker::OpenListener;
 use crate::broker::config::{Address, Listener};
+use crate::broker::{OpenListener, place_of};
 use crate::config::Config;
 use crate::config::paths::Surroundings;
 use crate::contract::Error;
@@ -24,19 +25,26 @@ pub(super) struct Greeting {
     subscribe: Option<String>,
 }
 
-/// Opens the listeners of a configuration.
-pub(super) fn open(config: &Config, around: &Surroundings) -> Listening {
+/// Opens the listeners of a configuration; those that whoever started us has open already are taken
+/// over.
+pub(super) fn open(
+    config: &Config,
+    around: &Surroundings,
+    mut inherited: Vec<OwnedFd>,
+) -> Listening {
     let mut open = Vec::new();
     let mut troubles = Vec::new();
     let mut greeting = Greeting::default();
     for listener in &config.broker.listeners {
-        if let Address::Unix(path) = &listener.on
+        let adopted = OpenListener::adopt(listener, &mut inherited);
+        if adopted.is_none()
+            && let Address::Unix(path) = &listener.on
             && let Err(trouble) = claim(path, config, around)
         {
             troubles.push(trouble);
             continue;
         }
-        match OpenListener::bind(listener) {
+        match adopted.unwrap_or_else(|| OpenListener::bind(listener)) {
             Ok(bound) => {
                 greeting.note(listener, &bound);
                 open.push(bound);
@@ -51,6 +59,13 @@ pub(super) fn open(config: &Config, around: &Surroundings) -> Listening {
                 troubles.push(Error::new("broker.listener", sentence));
             }
         }
+    }
+    for socket in &inherited {
+        let place = place_of(socket).map_or_else(|| "nowhere".to_string(), |on| on.to_string());
+        tracing::warn!(
+            place,
+            "an inherited socket (LISTEN_FDS) is closed: no entry of broker.listeners is for its place"
+        );
     }
     for trouble in &troubles {
         eprintln!("maestro: {}", trouble.message);

@@ -11,6 +11,7 @@
 mod listen;
 pub mod message;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ const GATEWAY_ID: &[u8] = b"gateway_id";
 
 /// Runs the daemon until it is told to stop.
 pub fn run(options: Options) -> ExitCode {
+    let inherited = linux::inherited::sockets(); // before there is any other thread
     let _ = rustls::crypto::ring::default_provider().install_default(); // only the first counts
     let around = Surroundings::of_process();
     let sources = options.config.clone().map_or(Sources::Search, Sources::Only);
@@ -73,7 +75,7 @@ pub fn run(options: Options) -> ExitCode {
     }
     listen_to_ourselves(&loaded.config);
     linux::limits::raise_open_files();
-    let daemon = Daemon { options, around, store, loaded };
+    let daemon = Daemon { options, around, store, loaded, inherited };
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => match runtime.block_on(daemon.run()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -108,6 +110,8 @@ struct Daemon {
     around: Surroundings,
     store: Store,
     loaded: Loaded,
+    /// Sockets that whoever started us had open.
+    inherited: Vec<OwnedFd>,
 }
 
 impl Daemon {
@@ -117,7 +121,8 @@ impl Daemon {
         let stop = CancellationToken::new();
         let stamper = Stamper::new(&linux::boot::short_boot_id());
         self.name_the_box();
-        let listening = listen::open(&self.loaded.config, &self.around);
+        let listening =
+            listen::open(&self.loaded.config, &self.around, std::mem::take(&mut self.inherited));
         let (broker, gate) = Broker::start(broker::Parts {
             config: self.loaded.config.broker.clone(),
             root: self.loaded.config.root.clone(),

@@ -4,6 +4,7 @@ pub mod account;
 pub mod boot;
 pub mod diskstats;
 pub mod holder;
+pub mod inherited;
 pub mod limits;
 pub mod loadavg;
 pub mod locks;

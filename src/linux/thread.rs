@@ -1,5 +1,11 @@
-//! setpriority(2) for one thread: Linux gives each its own nice value.
+//! Threads of this process: whether there are others, and setpriority(2) for one, as Linux gives each its
+//! own nice value.
 #![expect(unsafe_code, reason = "nix has no setpriority")]
+
+/// Whether the calling thread is the only one (proc_pid_task(5)); false where nobody can tell.
+pub fn is_alone() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}
 
 /// Lets everyone else go first: the calling thread's nice value becomes `nice`, 1 to 19.
 pub fn yield_to_others(nice: i32) {

@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod activation;
 mod attack;
 mod bridge;
 mod broker;

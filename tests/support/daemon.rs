@@ -78,6 +78,20 @@ impl Builder {
         self.prefix = host.prefix();
         self
     }
+    /// By the first connection to its Unix socket, which systemd's starter has open already, as it has
+    /// these TCP ports on loopback.
+    pub(crate) fn activated(mut self, ports: &[u16]) -> Builder {
+        let starter = super::peers::find("systemd-socket-activate").expect("tests/run gets it");
+        let unix = self.dir().join("mqtt.sock").display().to_string();
+        self.prefix.extend([starter.display().to_string(), format!("--listen={unix}")]);
+        self.prefix.extend(ports.iter().map(|port| format!("--listen=127.0.0.1:{port}")));
+        self
+    }
+    /// With this TCP port on loopback.
+    pub(crate) fn on_port(mut self, port: u16) -> Builder {
+        self.port = port;
+        self
+    }
     /// With `file` in place of a file of the system's, in a mount namespace of its own.
     ///
     /// # Errors
