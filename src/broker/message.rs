@@ -150,6 +150,9 @@ pub(crate) struct Incoming<'a> {
     pub(crate) expires: Option<Instant>,
     pub(crate) from: &'a Arc<str>,
     pub(crate) audience: Option<&'a Arc<str>>,
+    /// It is a will: whoever would remember it after a crash gets it when it is on disk that it was
+    /// published, or it would come a second time.
+    pub(crate) will: bool,
     pub(crate) shared: OnceCell<Arc<Message>>,
 }
 
@@ -165,6 +168,7 @@ impl<'a> Incoming<'a> {
             expires: message.expires,
             from: &message.from,
             audience: message.audience.as_ref(),
+            will: false,
             shared: OnceCell::from(message.clone()),
         }
     }

@@ -35,6 +35,8 @@ pub(crate) struct Waiting {
     pub(crate) seq: u64,
     /// Its publisher is told when it is on disk, or that it is not.
     pub(crate) promised: bool,
+    /// It waits for its commit before it goes to anyone.
+    pub(crate) held: bool,
     /// The shared subscription it comes from.
     pub(crate) origin: Option<Box<Origin>>,
 }
@@ -43,8 +45,8 @@ impl Waiting {
     /// A message on its way for the first time, with no more said about it.
     pub(crate) fn new(message: Arc<Message>, qos: Qos, seq: u64) -> Waiting {
         let identifiers = Identifiers::new();
-        let (retain, dup, promised, origin) = (false, false, false, None);
-        Waiting { message, qos, retain, dup, identifiers, seq, promised, origin }
+        let (retain, dup, promised, held, origin) = (false, false, false, false, None);
+        Waiting { message, qos, retain, dup, identifiers, seq, promised, held, origin }
     }
 
     /// Whether it is not to be sent any more. With QoS 2 it is once it may have been begun

@@ -11,7 +11,8 @@
 //!
 //! What is sent with QoS 2 to a durable session is on disk first: a client that has seen a packet
 //! identifier takes whatever comes with it for the same message, until it is released. So an identifier
-//! of a message that a kill took away would hide another message.
+//! of a message that a kill took away would hide another message. So is a will, whatever its quality:
+//! it would be published a second time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -165,11 +166,16 @@ impl Session {
         }
     }
 
+    /// Whether this message is on disk, if it must be before it is sent.
+    pub(crate) fn is_safe(&self, waiting: &Waiting) -> bool {
+        let must = waiting.held || waiting.qos == Qos::ExactlyOnce && self.durable;
+        !must || !self.promises.waits(waiting.seq)
+    }
+
     /// Whether this message may be sent now, with at most so many bytes in flight.
     pub(crate) fn may_fly(&self, waiting: &Waiting, most: usize) -> bool {
-        let safe =
-            waiting.qos != Qos::ExactlyOnce || !self.durable || !self.promises.waits(waiting.seq);
-        safe && self.flight.has_room(waiting.seq, self.window)
+        self.is_safe(waiting)
+            && self.flight.has_room(waiting.seq, self.window)
             && self.has_bytes_left(waiting.message.weight(), most)
     }
 

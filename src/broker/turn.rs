@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::sync::{mpsc, watch};
 
-use super::core::{Core, Counters, Effects, Setting};
+use super::core::{Core, Counters, Effects, Hands, Setting};
 use super::door::{self, Arrived, Door, Troubles};
 use super::gate::{Back, Gate, Held};
 use super::identity::Password;
@@ -447,99 +447,8 @@ impl Turn {
         }
     }
 
-    /// Performs the effects of a turn. What writing sets free makes new effects, until nothing is left
-    /// to do at once.
-    fn perform(&mut self, mut fx: Effects) {
-        loop {
-            self.store(&mut fx);
-            for hold in fx.hold.drain(..) {
-                let back = Back { intake: Some(self.intake.clone()), ticket: hold.ticket };
-                let _ = self.gate.send(Held {
-                    message: hold.message,
-                    client: hold.client,
-                    from: hold.from,
-                    response_allowed: hold.response_allowed,
-                    back,
-                }); // without a gate the held one is dropped, which refuses it
-            }
-            for (session, delivery) in fx.deliver.drain(..) {
-                if let Some(owner) = self.owners.get(&session) {
-                    let _ = owner.send(delivery); // its owner is about to say that it is gone
-                }
-            }
-            for verify in fx.verify.drain(..) {
-                let attempt = users::Attempt {
-                    token: verify.connection.to_bits(),
-                    source: verify.source,
-                    name: verify.username,
-                    password: verify.password,
-                };
-                if self.door.ask(attempt).is_err() {
-                    let password = Password::TooMany;
-                    self.intake.push(Op::Verified { connection: verify.connection, password });
-                }
-            }
-            for (reply, result) in fx.answers.drain(..) {
-                let _ = reply.send(result); // whoever stopped waiting does not need it
-            }
-            let (dirty, close) = (std::mem::take(&mut fx.dirty), std::mem::take(&mut fx.close));
-            if dirty.is_empty() && close.is_empty() {
-                return;
-            }
-            for key in dirty {
-                self.write(key, &mut fx);
-            }
-            for key in close {
-                self.close(key, &mut fx);
-            }
-        }
-    }
-
-    fn store(&mut self, fx: &mut Effects) {
-        self.store_one(
-            std::mem::take(&mut fx.promise.batch),
-            Window::Promise,
-            fx.promise.ticket.take(),
-        );
-        let background = std::mem::take(&mut fx.background.batch);
-        self.store_one(background, Window::Background, fx.background.ticket.take());
-        self.store_one(std::mem::take(&mut fx.lazy), Window::Lazy, None);
-    }
-
-    fn store_one(&self, batch: Batch, window: Window, ticket: Option<Ticket>) {
-        if batch.writes.is_empty() {
-            return;
-        }
-        let intake = self.intake.clone();
-        self.store.write(batch, window, move |result| {
-            if let Some(ticket) = ticket {
-                intake.push(Op::Stored { ticket, result });
-            }
-        });
-    }
-
-    fn write(&mut self, key: Key, fx: &mut Effects) {
-        let Some(socket) = self.sockets.get_mut(&key) else { return };
-        let Some(out) = self.core.outbox(key) else { return };
-        let waiting = out.len();
-        match socket.write(out, &mut self.room) {
-            // The heads of frames make it longer.
-            Ok(()) => self.slack.moved(waiting.saturating_sub(out.len()), fx.now.at),
-            Err(_) => return self.close(key, fx),
-        }
-        self.core.written(key, fx);
-        // What came while a password was checked, or while we did not read, is looked at now.
-        if let Some(socket) = self.sockets.get_mut(&key)
-            && socket.has_partial()
-            && !socket.later
-            && self.core.reading(key)
-        {
-            let core = &mut self.core;
-            socket.feed(&[], |bytes| core.received(key, bytes, fx));
-            self.line_up(key);
-        }
-        self.interest(key);
-        self.close_if_over(key, fx);
+    fn perform(&mut self, fx: Effects) {
+        fx.perform(self);
     }
 
     /// Closes what the other side has ended below MQTT, once what it said before is done with.
@@ -568,6 +477,74 @@ impl Turn {
             let mut event = EpollEvent::new(interest, key.to_bits());
             let _ = self.epoll.modify(socket.as_fd(), &mut event);
         }
+    }
+}
+
+impl Hands for Turn {
+    fn store(&mut self, batch: Batch, window: Window, ticket: Option<Ticket>) {
+        let intake = self.intake.clone();
+        self.store.write(batch, window, move |result| {
+            if let Some(ticket) = ticket {
+                intake.push(Op::Stored { ticket, result });
+            }
+        });
+    }
+
+    fn hand_out(&mut self, fx: &mut Effects) {
+        for hold in fx.hold.drain(..) {
+            let back = Back { intake: Some(self.intake.clone()), ticket: hold.ticket };
+            let _ = self.gate.send(Held {
+                message: hold.message,
+                client: hold.client,
+                from: hold.from,
+                response_allowed: hold.response_allowed,
+                back,
+            }); // without a gate the held one is dropped, which refuses it
+        }
+        for (session, delivery) in fx.deliver.drain(..) {
+            if let Some(owner) = self.owners.get(&session) {
+                let _ = owner.send(delivery); // its owner is about to say that it is gone
+            }
+        }
+        for verify in fx.verify.drain(..) {
+            let attempt = users::Attempt {
+                token: verify.connection.to_bits(),
+                source: verify.source,
+                name: verify.username,
+                password: verify.password,
+            };
+            if self.door.ask(attempt).is_err() {
+                let password = Password::TooMany;
+                self.intake.push(Op::Verified { connection: verify.connection, password });
+            }
+        }
+        for (reply, result) in fx.answers.drain(..) {
+            let _ = reply.send(result); // whoever stopped waiting does not need it
+        }
+    }
+
+    fn write(&mut self, key: Key, fx: &mut Effects) {
+        let Some(socket) = self.sockets.get_mut(&key) else { return };
+        let Some(out) = self.core.outbox(key) else { return };
+        let waiting = out.len();
+        match socket.write(out, &mut self.room) {
+            // The heads of frames make it longer.
+            Ok(()) => self.slack.moved(waiting.saturating_sub(out.len()), fx.now.at),
+            Err(_) => return self.close(key, fx),
+        }
+        self.core.written(key, fx);
+        // What came while a password was checked, or while we did not read, is looked at now.
+        if let Some(socket) = self.sockets.get_mut(&key)
+            && socket.has_partial()
+            && !socket.later
+            && self.core.reading(key)
+        {
+            let core = &mut self.core;
+            socket.feed(&[], |bytes| core.received(key, bytes, fx));
+            self.line_up(key);
+        }
+        self.interest(key);
+        self.close_if_over(key, fx);
     }
 
     fn close(&mut self, key: Key, fx: &mut Effects) {

@@ -91,6 +91,9 @@ impl Core {
         let Some(session) = self.sessions.get_mut(key) else { return false };
         if share.qos == Qos::AtMostOnce {
             match session.peer {
+                Peer::Wire(_) if incoming.will && session.durable => {
+                    self.hold_back(incoming, share, fx);
+                }
                 Peer::Wire(connection) => self.send_at_most_once(connection, incoming, share, fx),
                 Peer::Link => self.hand_over(incoming, &share, fx),
                 Peer::Away => {}
@@ -99,6 +102,7 @@ impl Core {
         }
         let mut waiting = Waiting::new(incoming.shared().clone(), share.qos, 0);
         (waiting.retain, waiting.identifiers) = (share.retain, share.identifiers);
+        waiting.held = incoming.will;
         self.enqueue(key, waiting, window, fx)
     }
 
@@ -111,8 +115,11 @@ impl Core {
         fx: &mut Effects,
     ) -> bool {
         let row = self.sessions.get(key).and_then(Session::durable_row);
-        waiting.promised = row.is_some() && window == Window::Promise;
-        let ticket = waiting.promised.then(|| self.promise(fx));
+        let promised = row.is_some() && window == Window::Promise;
+        // Of a will nobody is told: it goes out without its commit when that fails, but not with QoS 2,
+        // whose packet identifier a kill would take away.
+        waiting.promised = promised && (!waiting.held || waiting.qos == Qos::ExactlyOnce);
+        let ticket = promised.then(|| self.promise(fx));
         let Some(session) = self.sessions.get_mut(key) else { return false };
         if let Some(ticket) = ticket {
             session.promise(ticket);
@@ -220,8 +227,12 @@ impl Core {
                 hidden.extend(session.queue.pop());
                 continue;
             }
-            let open = first.qos == Qos::AtMostOnce && session.peer != Peer::Link
-                || session.may_fly(first, room.in_flight);
+            let open = match first.qos {
+                Qos::AtMostOnce if session.peer != Peer::Link => session.is_safe(first),
+                Qos::AtMostOnce | Qos::AtLeastOnce | Qos::ExactlyOnce => {
+                    session.may_fly(first, room.in_flight)
+                }
+            };
             match session.peer {
                 Peer::Away => break,
                 Peer::Link if !open => break,
@@ -374,6 +385,22 @@ impl Core {
         let dropped = session.queue.push(waiting);
         self.discard(share.session, dropped, full.unwrap_or(Drop::QueueFull), fx);
         self.pump(share.session, fx);
+    }
+}
+
+impl Core {
+    /// A will with QoS 0 waits for its commit like the others.
+    fn hold_back(&mut self, incoming: &Incoming<'_>, share: Share, fx: &mut Effects) {
+        let ticket = self.promise(fx);
+        let Some(session) = self.sessions.get_mut(share.session) else { return };
+        session.promise(ticket);
+        let mut waiting = Waiting::new(incoming.shared().clone(), share.qos, session.take_seq());
+        (waiting.retain, waiting.identifiers) = (share.retain, share.identifiers);
+        waiting.held = true;
+        let full = session.queue.full(waiting.message.weight());
+        let dropped = session.queue.push(waiting);
+        self.session_waits(share.session, ticket);
+        self.discard(share.session, dropped, full.unwrap_or(Drop::QueueFull), fx);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::broker::intake::{Reply, Ticket};
 use crate::broker::message::Now;
 use crate::broker::slots::Key;
 use crate::bus::{Delivery, Refused};
-use crate::storage::{Batch, Window};
+use crate::storage::{Batch, Table, Window};
 
 /// Gathered in a turn, performed at its end.
 #[derive(Debug)]
@@ -39,6 +39,20 @@ pub(crate) struct Effects {
 pub(crate) struct Writes {
     pub(crate) batch: Batch,
     pub(crate) ticket: Option<Ticket>,
+}
+
+/// What performs effects: the loop, or a test in its place.
+pub(crate) trait Hands {
+    /// Writes that are committed together; the ticket is settled by that.
+    fn store(&mut self, batch: Batch, window: Window, ticket: Option<Ticket>);
+    /// What is for the gate, the links, the door, and who waits for an answer.
+    fn hand_out(&mut self, fx: &mut Effects);
+    /// These are about to be closed.
+    fn closing(&mut self, _connections: &[Key]) {}
+    /// Bytes go out to a connection.
+    fn write(&mut self, key: Key, fx: &mut Effects);
+    /// A connection ends.
+    fn close(&mut self, key: Key, fx: &mut Effects);
 }
 
 /// A publish for the gate.
@@ -77,6 +91,57 @@ impl Effects {
             background: Writes::default(),
             lazy: Batch::default(),
         }
+    }
+
+    /// Performs them. What writing sets free makes new effects, until nothing is left to do at once.
+    pub(crate) fn perform(mut self, hands: &mut impl Hands) {
+        loop {
+            for (writes, window) in self.stored() {
+                if !writes.batch.writes.is_empty() {
+                    hands.store(writes.batch, window, writes.ticket);
+                }
+            }
+            hands.hand_out(&mut self);
+            let (dirty, close) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.close));
+            if dirty.is_empty() && close.is_empty() {
+                return;
+            }
+            hands.closing(&close);
+            for key in dirty {
+                hands.write(key, &mut self);
+            }
+            for key in close {
+                hands.close(key, &mut self);
+            }
+        }
+    }
+
+    /// What goes to storage, in this order: there a later write of a row replaces an earlier one, and
+    /// rows are put with a promise or in the background, and removed with a promise or lazily.
+    /// Retained messages alone are put by all three: see [`Effects::keep`].
+    pub(crate) fn stored(&mut self) -> [(Writes, Window); 3] {
+        let lazy = Writes { batch: std::mem::take(&mut self.lazy), ticket: None };
+        [
+            (std::mem::take(&mut self.background), Window::Background),
+            (std::mem::take(&mut self.promise), Window::Promise),
+            (lazy, Window::Lazy),
+        ]
+    }
+
+    /// Writes what a topic holds now. What it held before, in the same turn, must not be stored after it.
+    pub(crate) fn keep(&mut self, window: Window, topic: &str, row: Option<Vec<u8>>) {
+        let later: &mut [&mut Batch] = match window {
+            Window::Background => &mut [&mut self.promise.batch, &mut self.lazy],
+            Window::Promise => &mut [&mut self.lazy],
+            Window::Lazy => &mut [],
+        };
+        for batch in later {
+            let same = |(table, key, _): &&mut (Table, Vec<u8>, Option<Vec<u8>>)| {
+                *table == Table::Retained && key == topic.as_bytes()
+            };
+            batch.writes.iter_mut().filter(same).for_each(|(_, _, value)| value.clone_from(&row));
+        }
+        self.writes(window).writes.push((Table::Retained, topic.as_bytes().to_vec(), row));
     }
 
     /// The writes of a window.

@@ -135,7 +135,7 @@ impl Core {
             let (client, principal) = (session.client.clone(), session.principal.clone());
             return self.tell_denied((&client, &principal), topic, &denied, fx);
         }
-        let incoming = Incoming::of(&message, will.retain);
+        let incoming = Incoming { will: true, ..Incoming::of(&message, will.retain) };
         if will.retain {
             self.keep(&incoming, Window::Promise, fx);
         }

@@ -129,6 +129,7 @@ impl Core {
             expires: message.expiry_s.map(|s| fx.now.at + std::time::Duration::from_secs(s.into())),
             from: &name,
             audience: audience.as_ref(),
+            will: false,
             shared: OnceCell::new(),
         };
         self.counters.published += 1;

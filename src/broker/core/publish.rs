@@ -21,7 +21,7 @@ use crate::broker::tree::Subscriber;
 use crate::broker::wire::{Ack, Properties, PropertyBuffer, Publish, Reason, Version};
 use crate::bus::{self, Qos};
 use crate::contract;
-use crate::storage::{Table, Window};
+use crate::storage::Window;
 
 /// What all commands that wait for the gate may weigh.
 const HELD_BYTES: usize = 4 << 20;
@@ -108,6 +108,7 @@ impl Core {
             expires: message::expires(&publish.properties, fx.now),
             from: &name,
             audience: None,
+            will: false,
             shared: OnceCell::new(),
         };
         let publisher = Publisher { session: session_key, receipt: twice };
@@ -433,7 +434,8 @@ impl Core {
         if !self.retained.keep(message) && window == Window::Lazy {
             return false;
         }
-        fx.writes(window).writes.push((Table::Retained, incoming.topic.as_bytes().to_vec(), row));
+        self.spent += fx.lazy.writes.len() / 64; // it looks through these
+        fx.keep(window, incoming.topic, row);
         window != Window::Lazy
     }
 }

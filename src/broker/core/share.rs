@@ -99,6 +99,7 @@ impl Core {
         let durable = group.durable;
         let promised = durable && window == Window::Promise;
         let ticket = promised.then(|| self.promise(fx));
+        let held = incoming.will;
         let Some(group) = self.groups.get_mut(key) else { return false };
         let seq = group.take_seq();
         let retain = incoming.retain;
@@ -111,7 +112,8 @@ impl Core {
             fx.writes(window).writes.push((Table::Group, row_key, Some(row)));
         }
         let waiting = Waiting {
-            promised,
+            promised: promised && (!held || incoming.qos == Qos::ExactlyOnce), // see `enqueue`
+            held,
             origin: Some(Box::new(origin)),
             ..Waiting::new(message, incoming.qos, seq)
         };
@@ -159,6 +161,9 @@ impl Core {
                 continue;
             }
             let Some(first) = group.queue.first() else { return };
+            if first.held && group.promises.waits(first.seq) {
+                return;
+            }
             let message = first.message.clone();
             let chosen = group.choose(|member| {
                 sessions.get(member.session).is_some_and(|session| {
@@ -189,7 +194,7 @@ impl Core {
             && waiting.origin.as_ref().is_some_and(|o| o.may_know(member.session));
         waiting.identifiers =
             Some(member.options.identifier).filter(|&number| number > 0).into_iter().collect();
-        waiting.promised = false;
+        (waiting.promised, waiting.held) = (false, false);
         let own_row = session.durable_row().filter(|_| waiting.qos == Qos::ExactlyOnce);
         let at_most_once = waiting.qos == Qos::AtMostOnce;
         if at_most_once && session.peer != Peer::Link {
@@ -254,8 +259,12 @@ impl Core {
                     fx.promise.batch.writes.push((Table::Group, row_key, Some(row)));
                 }
             }
+            // Its publisher may still be told that it was not taken.
+            let promised = waiting.promised
+                && self.groups.get(key).is_some_and(|group| group.promises.waits(seq));
             let origin = Some(origin);
-            let waiting = Waiting { origin, ..Waiting::new(message.clone(), message.qos, seq) };
+            let waiting = Waiting::new(message.clone(), message.qos, seq);
+            let waiting = Waiting { origin, promised, ..waiting };
             match by_group.iter_mut().find(|(group, _)| *group == key) {
                 Some((_, list)) => list.push(waiting),
                 None => by_group.push((key, vec![waiting])),
@@ -332,12 +341,14 @@ impl Core {
     /// A ticket of a group's messages is settled; what is not safe and was not sent is taken back.
     pub(super) fn settle_group(&mut self, key: Key, ticket: Ticket, safe: bool, fx: &mut Effects) {
         let Some(group) = self.groups.get_mut(key) else { return };
-        let Some(numbers) = group.promises.settle(ticket).filter(|_| !safe) else { return };
+        let settled = group.promises.settle(ticket);
+        let Some(numbers) = settled.filter(|_| !safe) else { return self.pump_group(key, fx) };
         let gone = |waiting: &Waiting| waiting.promised && numbers.contains(&waiting.seq);
         for waiting in group.queue.retract(gone) {
             let row = group_key(&group.filter, waiting.seq);
             fx.lazy.writes.push((Table::Group, row, None));
         }
+        self.pump_group(key, fx);
     }
 
     pub(super) fn group_dropped(

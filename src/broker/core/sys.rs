@@ -245,6 +245,7 @@ impl Core {
             expires: None,
             from: &from,
             audience: None,
+            will: false,
             shared: OnceCell::new(),
         };
         self.fan_out(&incoming, None, Window::Background, fx);

@@ -61,7 +61,7 @@ pub(super) struct Client {
     next_id: u16,
     outgoing: Vec<Outgoing>,
     /// QoS 2 identifiers whose PUBREL has not come: the application has these.
-    received: BTreeSet<u16>,
+    received: BTreeMap<u16, Option<Number>>,
     /// Messages of this connection that it has not finished.
     flying: BTreeSet<u16>,
     owed: Vec<Answer>,
@@ -79,7 +79,7 @@ impl Client {
             line: None,
             next_id: 1,
             outgoing: Vec::new(),
-            received: BTreeSet::new(),
+            received: BTreeMap::new(),
             flying: BTreeSet::new(),
             owed: Vec::new(),
             asked: BTreeMap::new(),
@@ -124,7 +124,8 @@ impl Client {
 
     /// Something is to be read or answered.
     pub(super) fn busy(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| !line.inbox.is_empty()) || !self.owed.is_empty()
+        let owes = !self.owed.is_empty();
+        self.line.as_ref().is_some_and(|line| !line.inbox.is_empty() || line.open && owes)
     }
 
     /// Something of its own is not acknowledged yet.
@@ -227,11 +228,13 @@ impl Client {
                 self.welcome(present, reason, oracle);
             }
             Got::Publish(arrival) => self.message(&arrival, oracle),
-            Got::Cleared { qos, packet_id } => self.owe_for(qos, packet_id),
+            Got::Cleared { qos, packet_id } => self.owe_for(qos, packet_id, None),
             Got::PubAck(id, reason) => self.settled(id, reason, Qos::AtLeastOnce, oracle),
             Got::PubRec(id, reason) => self.settled(id, reason, Qos::ExactlyOnce, oracle),
             Got::PubRel(id) => {
-                self.received.remove(&id.get());
+                if let Some(Some(number)) = self.received.remove(&id.get()) {
+                    oracle.released(self.number, number);
+                }
                 self.owed.push(Answer::PubComp(id));
             }
             Got::PubComp(id) => self.outgoing.retain(|one| one.packet_id != id || !one.released),
@@ -271,12 +274,12 @@ impl Client {
         }
         let new = match arrival.qos {
             Qos::AtMostOnce | Qos::AtLeastOnce => true,
-            Qos::ExactlyOnce => !self.received.contains(&arrival.packet_id),
+            Qos::ExactlyOnce => !self.received.contains_key(&arrival.packet_id),
         };
         if new {
             oracle.arrived(self.number, arrival);
         }
-        self.owe_for(arrival.qos, arrival.packet_id);
+        self.owe_for(arrival.qos, arrival.packet_id, Some(arrival.number));
     }
 
     /// Identifiers are used once at a time, and no more of them than the client allows.
@@ -285,7 +288,7 @@ impl Client {
             return;
         }
         let id = arrival.packet_id;
-        let in_use = self.flying.contains(&id) || self.received.contains(&id);
+        let in_use = self.flying.contains(&id) || self.received.contains_key(&id);
         if in_use && !arrival.dup {
             oracle.breaks(format!("client {}: {arrival:?}: identifier in use", self.number));
         }
@@ -295,10 +298,10 @@ impl Client {
         }
     }
 
-    fn owe_for(&mut self, qos: Qos, packet_id: u16) {
+    fn owe_for(&mut self, qos: Qos, packet_id: u16, number: Option<Number>) {
         let Some(id) = NonZeroU16::new(packet_id) else { return };
         if qos == Qos::ExactlyOnce {
-            self.received.insert(packet_id);
+            self.received.entry(packet_id).or_insert(number);
         }
         let answer = if qos == Qos::ExactlyOnce { Answer::PubRec(id) } else { Answer::PubAck(id) };
         self.owed.push(answer);

@@ -35,6 +35,11 @@ impl Disk {
     }
 
     fn on(disk: FaultyDisk) -> Disk {
+        Disk::with(disk, Faults::default())
+    }
+
+    fn with(disk: FaultyDisk, faults: Faults) -> Disk {
+        disk.schedule(faults.clone());
         Disk {
             engine: Engine::open(disk.clone(), SMALL).expect("nobody else has these files"),
             disk,
@@ -42,7 +47,7 @@ impl Disk {
             waiters: Vec::new(),
             commit_at: None,
             look_at: None,
-            faults: Faults::default(),
+            faults,
         }
     }
 
@@ -109,11 +114,12 @@ impl Disk {
             None => faults,
             Some(Fault::Full) => Faults { room: Some(self.disk.used_bytes()), ..faults },
             Some(Fault::ReadOnly) => Faults { read_only: true, ..faults },
-            Some(Fault::Broken) => Faults {
-                failing_writes: (done.writes..done.writes + MANY).collect(),
-                failing_syncs: (done.syncs..done.syncs + MANY).collect(),
-                ..faults
-            },
+            Some(Fault::Writes) => {
+                Faults { failing_writes: (done.writes..done.writes + MANY).collect(), ..faults }
+            }
+            Some(Fault::Syncs) => {
+                Faults { failing_syncs: (done.syncs..done.syncs + MANY).collect(), ..faults }
+            }
         };
         self.disk.schedule(self.faults.clone());
     }
@@ -125,14 +131,20 @@ impl Disk {
         self.disk.schedule(self.faults.clone());
     }
 
+    pub(super) fn is_well(&self) -> bool {
+        self.engine.health() == Health::Well
+    }
+
     /// The power has gone.
     pub(super) fn dead(&self) -> bool {
         self.disk.is_dead()
     }
 
-    /// The power goes, if it has not, and comes back to what survived; nothing else is wrong then.
-    pub(super) fn crash(&mut self, chance: &mut Chance) {
-        *self = Disk::on(self.disk.crash(chance.next()));
+    /// The power goes, if it has not, and comes back to what survived; nothing else is wrong then,
+    /// but that it may go again at a write of the start.
+    pub(super) fn crash(&mut self, chance: &mut Chance, again: Option<u32>) {
+        let faults = Faults { dead_at: again.map(u64::from), ..Faults::default() };
+        *self = Disk::with(self.disk.crash(chance.next()), faults);
     }
 
     /// Shut down in order, and opened again.
@@ -142,7 +154,7 @@ impl Disk {
         self.engine.close();
         let faults = self.faults.clone();
         if !self.dead() {
-            *self = Disk { faults, ..Disk::on(self.disk.clone()) };
+            *self = Disk::with(self.disk.clone(), faults);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::script::Step::{
     Connect, Crash, CrashAtWrite, Mend, Pass, Publish, Restart, Subscribe, Trouble,
 };
-use super::script::{Fault, Keep, Profile, Script, Step};
+use super::script::{Fault, Keep, Profile, Script, Step, Testament};
 use super::world;
 use crate::broker::wire::{Qos, Version};
 
@@ -29,7 +29,7 @@ fn subscribe(client: usize, filter: &'static str, qos: Qos) -> Step {
 }
 
 fn publish(client: usize, topic: &'static str, qos: Qos, expiry_s: u32) -> Step {
-    Publish { client, topic, qos, keep: Keep::Not, expiry_s }
+    Publish { client, topic, qos, keep: Keep::Not, expiry_s, more: false }
 }
 
 #[test]
@@ -78,12 +78,17 @@ fn seed_48_what_was_begun_with_qos_2_is_ended_although_it_expired() {
             connect(1),
             subscribe(1, "b/y", Qos::ExactlyOnce),
             publish(0, "b/y", Qos::ExactlyOnce, 0),
-            CrashAtWrite { writes: 5, chance: 12_911_953_191_506_440_105, down_ms: 60_000 },
+            CrashAtWrite {
+                writes: 5,
+                chance: 12_911_953_191_506_440_105,
+                down_ms: 60_000,
+                again: None,
+            },
             publish(0, "b/y", Qos::ExactlyOnce, 50),
             Pass { ms: 300 },
             connect(1),
             Pass { ms: 6_000 },
-            Crash { chance: 6_080_825_808_116_100_315, down_ms: 3_000 },
+            Crash { chance: 6_080_825_808_116_100_315, down_ms: 3_000, again: None },
             connect(1),
             publish(1, "b/y", Qos::AtLeastOnce, 0),
         ],
@@ -111,7 +116,7 @@ fn seed_114_a_member_with_qos_0_never_gets_dup() {
 
 #[test]
 fn a_disk_in_trouble_acknowledges_nothing_and_loses_nothing_acknowledged() {
-    for fault in [Fault::Full, Fault::Broken, Fault::ReadOnly] {
+    for fault in [Fault::Full, Fault::Writes, Fault::Syncs, Fault::ReadOnly] {
         plays(
             &[PROFILE, PROFILE],
             &[
@@ -127,7 +132,7 @@ fn a_disk_in_trouble_acknowledges_nothing_and_loses_nothing_acknowledged() {
                 Mend,
                 publish(1, "a/x", Qos::AtLeastOnce, 0),
                 Pass { ms: 20 },
-                Crash { chance: 1, down_ms: 10 },
+                Crash { chance: 1, down_ms: 10, again: None },
             ],
         );
     }
@@ -138,7 +143,7 @@ fn seed_1569_a_topic_cleared_again_is_acknowledged_when_it_is_clear_on_disk() {
     let slow = Profile { expiry_s: 300, eager: false, ..PROFILE };
     let retained = |keep| {
         let (topic, qos) = ("b/y", Qos::AtLeastOnce);
-        Publish { client: 0, topic, qos, keep, expiry_s: 0 }
+        Publish { client: 0, topic, qos, keep, expiry_s: 0, more: false }
     };
     plays(
         &[slow],
@@ -147,10 +152,72 @@ fn seed_1569_a_topic_cleared_again_is_acknowledged_when_it_is_clear_on_disk() {
             retained(Keep::Retain),
             Pass { ms: 40_000 },
             retained(Keep::Clear),
-            CrashAtWrite { writes: 0, chance: 10_019_157_147_082_408_717, down_ms: 60_000 },
+            CrashAtWrite {
+                writes: 0,
+                chance: 10_019_157_147_082_408_717,
+                down_ms: 60_000,
+                again: None,
+            },
             Step::Read { client: 0, packets: 1 },
             connect(0),
             Pass { ms: 40_000 },
+        ],
+    );
+}
+
+#[test]
+fn seed_4185_a_will_that_fired_is_with_nobody_before_the_disk_knows() {
+    let will = Testament { topic: "a/x", qos: Qos::ExactlyOnce, retain: false, delay_s: 1 };
+    let subscriber = Profile { version: Version::V311, ..PROFILE };
+    plays(
+        &[subscriber, PROFILE],
+        &[
+            connect(0),
+            subscribe(0, "a/x", Qos::AtLeastOnce),
+            Connect { client: 1, clean: true, will: Some(will) },
+            Pass { ms: 20 },
+            Crash { chance: 5_992_012_557_360_743_930, down_ms: 60_000, again: None },
+            connect(0),
+            Pass { ms: 1_001 },
+            Crash { chance: 2_298_518_280_414_997_676, down_ms: 3_000, again: None },
+        ],
+    );
+}
+
+#[test]
+fn seed_7052_what_expired_does_not_take_the_will_with_it() {
+    let will = Testament { topic: "s/w", qos: Qos::ExactlyOnce, retain: true, delay_s: 0 };
+    let testator = Profile { version: Version::V311, room: 400, ..PROFILE };
+    let mortal = |client| {
+        let (topic, qos, keep) = ("s/w", Qos::ExactlyOnce, Keep::Retain);
+        Publish { client, topic, qos, keep, expiry_s: 50, more: false }
+    };
+    plays(
+        &[testator, PROFILE],
+        &[
+            Connect { client: 0, clean: false, will: Some(will) },
+            connect(1),
+            mortal(1),
+            Pass { ms: 300 },
+            Crash { chance: 14_053_907_484_542_965_727, down_ms: 60_000, again: None },
+            Pass { ms: 300 },
+            Restart,
+        ],
+    );
+}
+
+#[test]
+fn of_a_topic_published_twice_at_once_the_last_outlives_a_kill() {
+    let retained =
+        |qos, more| Publish { client: 0, topic: "b/y", qos, keep: Keep::Retain, expiry_s: 0, more };
+    plays(
+        &[PROFILE],
+        &[
+            connect(0),
+            retained(Qos::AtMostOnce, true),
+            retained(Qos::AtLeastOnce, false),
+            Pass { ms: 300 },
+            Crash { chance: 1, down_ms: 0, again: None },
         ],
     );
 }

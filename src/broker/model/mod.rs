@@ -23,16 +23,16 @@ mod script;
 mod shrink;
 mod world;
 
-use script::Script;
+use script::{Luck, Script};
 
 /// Steps of a script.
 const STEPS: usize = 120;
 
 /// Plays the scripts of every `stride`th seed from `first` until the power went `cases` times.
-fn cases(first: u64, stride: usize, cases: usize) {
+fn cases(luck: Luck, (first, stride): (u64, usize), cases: usize) {
     let mut done = 0;
     for seed in (first..).step_by(stride) {
-        let script = Script::of(seed, STEPS);
+        let script = Script::of(seed, STEPS, luck);
         match world::play(&script) {
             Ok(crashes) => done += crashes,
             Err(_) => panic!("{}", shrink::told(seed, &script)),
@@ -43,17 +43,53 @@ fn cases(first: u64, stride: usize, cases: usize) {
     }
 }
 
-/// `MAESTRO_SEED=7` plays that one seed.
-#[test]
-fn what_was_acknowledged_outlives_any_crash() {
-    if let Some(seed) = std::env::var("MAESTRO_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        return cases(seed, 1, 1);
+/// Plays these seeds and tells each that breaks a promise.
+fn survey(luck: Luck, seeds: std::ops::Range<u64>) {
+    let (mut crashes, mut broken) = (0, 0);
+    for seed in seeds.clone() {
+        let script = Script::of(seed, STEPS, luck);
+        let what = match std::panic::catch_unwind(|| world::play(&script)) {
+            Ok(Ok(count)) => {
+                crashes += count;
+                continue;
+            }
+            Ok(Err(what)) => what,
+            Err(_) => "a panic".to_owned(),
+        };
+        broken += 1;
+        println!("seed {seed}: {what}");
     }
-    let count: usize = if std::env::var_os("MAESTRO_LONG").is_some() { 100_000 } else { 5_000 };
+    println!("{seeds:?}: {crashes} crashes, {broken} seeds broken");
+    assert_eq!(broken, 0);
+}
+
+/// `MAESTRO_SEED=7` plays that one seed, and shortens it; `MAESTRO_SEED=0..1000` tells which of these
+/// break a promise. `MAESTRO_LONG=1` plays until the power went 100 000 times.
+fn plays(luck: Luck, few: usize) {
+    if let Ok(seeds) = std::env::var("MAESTRO_SEED") {
+        let number = |text: &str| text.parse().expect("a number");
+        return match seeds.split_once("..") {
+            Some((first, last)) => survey(luck, number(first)..number(last)),
+            None => cases(luck, (number(&seeds), 1), 1),
+        };
+    }
+    let count = if std::env::var_os("MAESTRO_LONG").is_some() { 100_000 } else { few };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for first in 0..threads {
-            scope.spawn(move || cases(first as u64, threads, count.div_ceil(threads)));
+            let share = count.div_ceil(threads);
+            scope.spawn(move || cases(luck, (first as u64, threads), share));
         }
     });
+}
+
+#[test]
+fn what_was_acknowledged_outlives_any_crash() {
+    plays(Luck::PowerCuts, 5_000);
+}
+
+#[test]
+#[ignore = "needs the findings of its first seeds to be mended: 162, 814, 908"]
+fn what_was_acknowledged_outlives_a_bad_disk() {
+    plays(Luck::BadDisk, 2_000);
 }

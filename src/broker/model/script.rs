@@ -45,11 +45,24 @@ pub(super) enum Keep {
     Clear,
 }
 
+/// What may happen to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Luck {
+    /// The power goes, at any write.
+    PowerCuts,
+    /// It is full, read-only or broken at times, too.
+    BadDisk,
+}
+
 /// What is wrong with the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
+    /// ENOSPC, for what takes up more room.
     Full,
-    Broken,
+    /// EIO from every write.
+    Writes,
+    /// EIO from every sync.
+    Syncs,
     ReadOnly,
 }
 
@@ -79,13 +92,14 @@ pub(super) enum Step {
         client: usize,
         bye: Bye,
     },
-    /// `expiry_s` 0 is none.
+    /// `expiry_s` 0 is none. With `more` the broker reads it together with the next.
     Publish {
         client: usize,
         topic: &'static str,
         qos: Qos,
         keep: Keep,
         expiry_s: u32,
+        more: bool,
     },
     Subscribe {
         client: usize,
@@ -111,16 +125,18 @@ pub(super) enum Step {
     Pass {
         ms: u64,
     },
-    /// The power goes now; it returns after a while.
+    /// The power goes now; it returns after a while, and may go `again` at that write of the start.
     Crash {
         chance: u64,
         down_ms: u64,
+        again: Option<u32>,
     },
     /// The power will go at this write of the disk from now.
     CrashAtWrite {
         writes: u32,
         chance: u64,
         down_ms: u64,
+        again: Option<u32>,
     },
     /// The daemon is stopped in order and started again.
     Restart,
@@ -137,11 +153,11 @@ const EXPIRIES_S: [u32; 4] = [0, 30, 300, u32::MAX];
 
 impl Script {
     /// The script of a seed.
-    pub(super) fn of(seed: u64, steps: usize) -> Script {
+    pub(super) fn of(seed: u64, steps: usize, luck: Luck) -> Script {
         let mut chance = Chance::of(seed);
         let count = 2 + chance.below(4);
         let profiles: Vec<_> = (0..count).map(|_| profile(&mut chance)).collect();
-        let mut writer = Writer { chance, there: vec![false; count] };
+        let mut writer = Writer { chance, luck, there: vec![false; count] };
         let mut script = Script { profiles, steps: Vec::with_capacity(steps) };
         while script.steps.len() < steps {
             let step = writer.step();
@@ -169,6 +185,7 @@ fn profile(chance: &mut Chance) -> Profile {
 /// Writes a script that makes some sense: who is away comes back.
 struct Writer {
     chance: Chance,
+    luck: Luck,
     there: Vec<bool>,
 }
 
@@ -191,6 +208,14 @@ impl Writer {
                 let bye = chance.of_these(&[Bye::Plain, Bye::WithWill, Bye::Forget]);
                 Step::Disconnect { client, bye }
             }),
+            96 if self.luck == Luck::BadDisk => Step::Trouble {
+                fault: self.chance.of_these(&[
+                    Fault::Full,
+                    Fault::Writes,
+                    Fault::Syncs,
+                    Fault::ReadOnly,
+                ]),
+            },
             90..97 => self.crash(),
             97 => {
                 self.there.fill(false);
@@ -219,7 +244,8 @@ impl Writer {
         };
         let expiry_s = if self.chance.one_in(8) { self.chance.of_these(&[2, 50]) } else { 0 };
         let topic = self.chance.of_these(&TOPICS);
-        Step::Publish { client, topic, qos: self.qos(), keep, expiry_s }
+        let more = self.chance.one_in(4);
+        Step::Publish { client, topic, qos: self.qos(), keep, expiry_s, more }
     }
 
     fn subscribe(&mut self, client: usize) -> Step {
@@ -238,12 +264,13 @@ impl Writer {
     fn crash(&mut self) -> Step {
         let chance = self.chance.next();
         let down_ms = self.chance.of_these(&[0, 10, 3_000, 60_000]);
-        if self.chance.one_in(3) {
+        let mut writes = |below| u32::try_from(self.chance.below(below)).unwrap_or(0);
+        let again = (writes(4) == 0).then(|| writes(8));
+        if writes(3) == 0 {
             self.there.fill(false);
-            return Step::Crash { chance, down_ms };
+            return Step::Crash { chance, down_ms, again };
         }
-        let writes = u32::try_from(self.chance.below(12)).unwrap_or(0);
-        Step::CrashAtWrite { writes, chance, down_ms }
+        Step::CrashAtWrite { writes: writes(12), chance, down_ms, again }
     }
 
     fn away(&mut self, client: usize, how: impl FnOnce(&mut Chance) -> Step) -> Step {

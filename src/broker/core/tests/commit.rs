@@ -146,7 +146,7 @@ fn what_nobody_owns_on_disk_is_deleted_at_the_next_start() {
         rows::received_key(7, id(1)),
         "",
     );
-    disk.write(lost, Window::Promise, |_| {});
+    disk.write(lost, crate::storage::Window::Promise, |_| {});
     let mut world = World::with(limits(), &disk);
     world.commit();
     assert_eq!((world.rows(Table::Queue), world.rows(Table::Received)), (0, 0));

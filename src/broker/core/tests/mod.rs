@@ -41,7 +41,7 @@ use crate::broker::wire::{
 use crate::bus::Qos;
 use crate::contract::Role;
 use crate::service::testing::at;
-use crate::storage::{Store, Table, Unsafe, Window};
+use crate::storage::{Store, Table, Unsafe};
 
 /// A broker with everything that it asked for so far.
 struct World {
@@ -151,12 +151,12 @@ impl World {
 
     /// What the disk does at the end of a turn.
     fn store(&mut self, store: &Store, result: &Result<(), Unsafe>) {
-        for window in [Window::Promise, Window::Background, Window::Lazy] {
-            let batch = std::mem::take(self.fx.writes(window));
-            store.write(batch, window, |_| {});
+        let mut tickets = Vec::new();
+        for (writes, window) in self.fx.stored() {
+            store.write(writes.batch, window, |_| {});
+            tickets.extend(writes.ticket);
         }
-        let tickets = [self.fx.promise.ticket.take(), self.fx.background.ticket.take()];
-        for ticket in tickets.into_iter().flatten() {
+        for ticket in tickets {
             let op = Op::Stored { ticket, result: result.clone() };
             self.core.operation(op, &mut self.fx);
         }

@@ -120,3 +120,20 @@ fn what_is_kept_outlives_the_session_that_sent_it() {
     world.core.closed(writer, &mut world.fx);
     assert_eq!(kept(&mut world, reader, handling(RetainHandling::Send)).len(), 1);
 }
+
+#[test]
+fn of_two_values_of_a_topic_in_one_turn_the_later_outlives_a_kill() {
+    let (zero, one) = (Qos::AtMostOnce, Qos::AtLeastOnce);
+    for (first, second) in [(zero, one), (one, zero)] {
+        let mut world = World::new();
+        let writer = world.client(1, "writer");
+        for (qos, payload) in [(first, "old"), (second, "new")] {
+            world.publish_with(writer, Publish { retain: true, ..publish("t", payload, qos) });
+        }
+        world.commit();
+        let mut world = world.killed();
+        let reader = world.client(1, "reader");
+        let got = world.subscribe(reader, "t", Qos::AtMostOnce);
+        assert_eq!(payloads(&got), [("new", false)], "{first:?} {second:?}");
+    }
+}

@@ -201,3 +201,41 @@ fn a_will_lives_from_when_it_is_published_and_its_retained_copy_is_durable() {
     world.pass(1);
     assert_eq!(world.subscribe(reader, "w", Qos::AtMostOnce).len(), 1);
 }
+
+#[test]
+fn a_will_is_on_disk_before_it_is_with_a_session_that_would_get_it_twice() {
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        for filter in ["w", "$share/one/w"] {
+            let mut world = World::new();
+            let (reader, _) = world.lasting(1, "reader");
+            world.subscribe(reader, filter, qos);
+            let guest = world.client(3, "guest");
+            world.subscribe(guest, "w", qos);
+            let (topic, payload) = ("w", &b"gone"[..]);
+            let will = Will { topic, payload, qos, retain: false, properties: NONE };
+            let (key, _) = world.connected(2, Connect { will: Some(will), ..connect("a") });
+            world.commit();
+            world.core.closed(key, &mut world.fx);
+            assert_eq!(payloads(&world.got(reader)), [], "{qos:?} {filter}");
+            // Whoever does not outlive us cannot get it twice.
+            assert_eq!(payloads(&world.got(guest)), [("gone", false)], "{qos:?} {filter}");
+            world.commit();
+            world.commit(); // a member of a group has a row of its own for QoS 2
+            assert_eq!(payloads(&world.got(reader)), [("gone", false)], "{qos:?} {filter}");
+        }
+    }
+}
+
+#[test]
+fn a_will_is_published_while_the_disk_is_full() {
+    let mut world = World::new();
+    let (reader, _) = world.lasting(1, "reader");
+    world.subscribe(reader, "w", Qos::AtLeastOnce);
+    let (topic, payload, qos) = ("w", &b"gone"[..], Qos::AtLeastOnce);
+    let will = Will { topic, payload, qos, retain: false, properties: NONE };
+    let (key, _) = world.connected(2, Connect { will: Some(will), ..connect("a") });
+    world.commit();
+    world.core.closed(key, &mut world.fx);
+    world.full();
+    assert_eq!(payloads(&world.got(reader)), [("gone", false)]);
+}

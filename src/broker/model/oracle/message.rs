@@ -55,6 +55,9 @@ pub(super) struct Permit {
     /// Times the application had it, and those of them with QoS 2.
     pub(super) got: u32,
     pub(super) once: u32,
+    /// It was released, which only the broker's RAM knows; how often a kill made it forget that.
+    pub(super) in_ram: bool,
+    forgotten: u32,
     /// Connections the session had lost when it was first allowed.
     losses: u32,
 }
@@ -146,6 +149,8 @@ impl Sent {
                 fresh_once: 0,
                 got: 0,
                 once: 0,
+                in_ram: false,
+                forgotten: 0,
                 losses: life.losses,
             });
             self.permits.len() - 1
@@ -180,7 +185,19 @@ impl Sent {
             (Qos::AtMostOnce | Qos::AtLeastOnce, _) => self.sends,
         };
         let permit = self.permits.iter().find(|permit| permit.of == of);
-        permit.map_or(0, |permit| permit.kept + if permit.live { live } else { 0 })
+        permit.map_or(0, |one| one.kept + one.forgotten + if one.live { live } else { 0 })
+    }
+
+    /// What the broker knew of it, the disk knows now.
+    pub(super) fn on_disk(&mut self) {
+        self.permits.iter_mut().for_each(|permit| permit.in_ram = false);
+    }
+
+    /// What only RAM knew is forgotten.
+    pub(super) fn crashed(&mut self) {
+        for permit in &mut self.permits {
+            permit.forgotten += u32::from(std::mem::take(&mut permit.in_ram));
+        }
     }
 
     /// The broker sent it to a session; what is wrong with that.

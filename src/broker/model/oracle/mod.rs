@@ -44,7 +44,7 @@ pub(super) struct Oracle {
     wills: Vec<Legacy>,
     /// When the broker last came up.
     up_since: u64,
-    /// Since when, or until when, the disk took nothing.
+    /// Since when the disk perhaps takes nothing: what happens from then on is not on it.
     trouble: Option<u64>,
     /// Crashes and troubles so far: what was on its way then may count twice.
     doubts: u32,
@@ -97,7 +97,7 @@ impl Oracle {
     pub(super) fn publishing(&mut self, client: usize, offer: Offer) -> Number {
         let number = self.messages.len();
         let by = Some(self.lives[client].name());
-        let doubts = if self.trouble == Some(u64::MAX) { 0 } else { self.doubts };
+        let doubts = if self.trouble.is_some() { 0 } else { self.doubts };
         let mut message = Sent::new(offer, by, self.now);
         message.doubts = doubts;
         self.messages.push(message);
@@ -225,6 +225,16 @@ impl Oracle {
         }
     }
 
+    /// PUBREL came for a message. A disk in trouble has not taken that step: PUBREL goes out all the same
+    /// (design §6: the daemon runs on from RAM), and a kill before the disk is well sends it again.
+    pub(super) fn released(&mut self, client: usize, number: Number) {
+        if self.trouble.is_some()
+            && let Some(message) = self.messages.get_mut(number)
+        {
+            message.permit(&self.lives[client]).in_ram = true;
+        }
+    }
+
     /// Exactly one member has a message of QoS 2.
     fn check_groups(&mut self, number: Number) {
         let message = &self.messages[number];
@@ -251,14 +261,15 @@ impl Oracle {
     /// The power went. `now` is when it is back.
     pub(super) fn crashed(&mut self, down_ms: u64) {
         self.doubts += 1;
+        self.messages.iter_mut().for_each(|message| message.crashed());
         let went = self.now;
-        let trouble = self.trouble;
+        let known = self.trouble.unwrap_or(went);
         for topic in self.topics.values_mut() {
-            topic.crashed(went, trouble);
+            topic.crashed(known);
         }
         for client in 0..self.lives.len() {
             self.connection_ended(client, Ending::Crash);
-            self.lives[client].crashed(went);
+            self.lives[client].crashed(went, known);
             if self.lives[client].is_ghost() {
                 self.haunted = true;
                 self.let_go(client);
@@ -266,7 +277,7 @@ impl Oracle {
         }
         self.now = went + down_ms;
         self.up_since = self.now;
-        self.wills_crashed(went);
+        self.wills_crashed(went, known);
         self.trouble = None;
     }
 
@@ -277,17 +288,17 @@ impl Oracle {
             self.lives[client].losses += 1; // what waits may carry DUP
         }
         self.up_since = self.now;
-        self.wills_crashed(self.now);
+        self.wills_crashed(self.now, self.now);
     }
 
-    /// The disk takes nothing from now on, or everything again.
+    /// The disk takes nothing from now on, or everything again: what it did not take, too (design §6:
+    /// it is kept in RAM until the disk takes it).
     pub(super) fn trouble(&mut self, begins: bool) {
         self.doubts += u32::from(begins);
-        self.trouble = match (begins, self.trouble) {
-            (true, _) => Some(u64::MAX),
-            (false, Some(u64::MAX)) => Some(self.now),
-            (false, ended) => ended,
-        };
+        self.trouble = begins.then(|| self.trouble.unwrap_or(self.now));
+        if !begins {
+            self.messages.iter_mut().for_each(|message| message.on_disk());
+        }
     }
 
     /// Everything is read and answered: what was promised and has not come is lost.

@@ -85,11 +85,11 @@ impl Topic {
         self.values[self.low..=self.high].iter().map(|value| value.kept).collect()
     }
 
-    /// The power went: back to the last that was safe, or anything after it.
-    pub(super) fn crashed(&mut self, went: u64, trouble: Option<u64>) {
+    /// The power went: back to the last that was safe, or anything after it. Until `known` the disk
+    /// took what it was given.
+    pub(super) fn crashed(&mut self, known: u64) {
         for value in &mut self.values {
-            let calm = !value.old && trouble.is_none_or(|until| until <= value.at);
-            value.safe |= calm && value.taken && value.at + LAG_MS <= went;
+            value.safe |= !value.old && value.taken && value.at + LAG_MS <= known;
             value.old = true;
         }
         let safe = self.values[..=self.high].iter().rposition(|value| value.safe);

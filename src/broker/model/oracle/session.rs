@@ -168,11 +168,12 @@ impl Life {
         if self.expiry_s == u32::MAX { u64::MAX / 2 } else { u64::from(self.expiry_s) * 1000 }
     }
 
-    /// After a crash, what ended a moment ago may be there again.
-    pub(super) fn crashed(&mut self, went: u64) {
+    /// After a crash, what ended a moment ago may be there again: nobody was told that it is gone
+    /// (DISCONNECT has no answer). Until `known` the disk took what it was given.
+    pub(super) fn crashed(&mut self, went: u64, known: u64) {
         self.losses += 1;
-        self.ghost |= self.discarded.is_some_and(|at| at + FRESH_MS > went);
-        let ended = self.ended.is_some_and(|ended| self.longest_s > 0 && ended + FRESH_MS > went);
+        self.ghost |= self.discarded.is_some_and(|at| at + FRESH_MS > known);
+        let ended = self.ended.is_some_and(|ended| self.longest_s > 0 && ended + FRESH_MS > known);
         if self.ghost {
             self.filters.values_mut().for_each(|subscription| subscription.held = false);
         }

@@ -92,9 +92,9 @@ impl Oracle {
     }
 
     /// After a crash: those who were there are missed from now on.
-    pub(super) fn wills_crashed(&mut self, went: u64) {
+    pub(super) fn wills_crashed(&mut self, went: u64, known: u64) {
         let now = self.now;
-        let fresh = |at: u64| self.trouble.is_some() || at + FRESH_MS > went;
+        let fresh = |at: u64| at + FRESH_MS > known;
         for will in &mut self.wills {
             let expiry_ms = self.lives[will.client].expiry_ms();
             let delay_ms = (u64::from(will.testament.delay_s) * 1000).min(expiry_ms);
@@ -110,8 +110,12 @@ impl Oracle {
                     certain: certain && !fresh(will.since),
                 },
                 State::Fired { at } | State::Forgotten { at } if fresh(at) => {
-                    self.messages[will.number].sends += 1;
-                    self.messages[will.number].doubtful += 1;
+                    // What is on its way to the disk is with nobody who would remember it, unless the
+                    // disk took nothing: then it goes out all the same, or a will would be lost.
+                    if self.trouble.is_some() {
+                        self.messages[will.number].sends += 1;
+                        self.messages[will.number].doubtful += 1;
+                    }
                     self.messages[will.number].fate = Fate::Unknown;
                     State::Due { early: now, late: now + delay_ms, certain: false }
                 }
@@ -145,7 +149,8 @@ impl Oracle {
             if late <= now {
                 self.wills[place].state = State::Fired { at: now };
             }
-            if certain && testament.qos > Qos::AtMostOnce {
+            // With QoS 2 it goes out only when it is on disk, and a disk in trouble takes nothing.
+            if certain && testament.qos > Qos::AtMostOnce && self.trouble.is_none() {
                 self.messages[number].fate = Fate::Acknowledged;
             }
         }

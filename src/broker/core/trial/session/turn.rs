@@ -38,11 +38,10 @@ impl World {
 
     fn collect(&mut self) {
         let mut given = Given::default();
-        for writes in [&mut self.fx.promise, &mut self.fx.background] {
-            given.0.push(std::mem::take(&mut writes.batch));
-            given.1.extend(writes.ticket.take());
+        for (writes, _) in self.fx.stored() {
+            given.0.push(writes.batch);
+            given.1.extend(writes.ticket);
         }
-        given.0.push(std::mem::take(&mut self.fx.lazy));
         if !given.1.is_empty() || given.0.iter().any(|batch| !batch.writes.is_empty()) {
             self.pending.push_back(given);
         }
