@@ -52,6 +52,7 @@ impl Core {
             durable |= self.share_out(group, incoming, window, fx);
         }
         self.matched = matched;
+        self.encoded.forget();
         durable
     }
 
@@ -126,7 +127,8 @@ impl Core {
         }
         waiting.seq = session.take_seq();
         if let Some(row) = row {
-            let bytes = super::rows::queue_row(&waiting.message, &waiting, fx.now);
+            let message = self.encoded.of(&waiting.message, fx.now);
+            let bytes = super::rows::queue_row(message, &waiting);
             let row_key = super::rows::queue_key(row, waiting.seq);
             fx.writes(window).writes.push((Table::Queue, row_key, Some(bytes)));
         }
@@ -371,6 +373,7 @@ impl Core {
                 self.deliver(&incoming, share, Window::Promise, fx);
             }
         }
+        self.encoded.forget();
     }
 }
 

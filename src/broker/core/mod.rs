@@ -129,6 +129,7 @@ pub(crate) struct Core {
     held: HashMap<Ticket, Held>,
     next_ticket: Ticket,
     next_row: u64,
+    encoded: rows::Encoded,
     timers: Timers,
     /// Used again for each publish.
     matched: Matched,
@@ -182,6 +183,7 @@ impl Core {
             held: HashMap::new(),
             next_ticket: 1,
             next_row: 1,
+            encoded: rows::Encoded::default(),
             timers: Timers::default(),
             matched: Matched::default(),
             properties: PropertyBuffer::new(),

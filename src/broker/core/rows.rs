@@ -18,6 +18,7 @@
 //! | a will published | the will gone from its row: both in one batch |
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use prost::Message as _;
 
@@ -27,6 +28,7 @@ use crate::broker::message::{Message, Now};
 use crate::broker::queue::Waiting;
 use crate::broker::session::{Options, Peer};
 use crate::broker::slots::Key;
+use crate::bus::Qos;
 use crate::storage::{Table, Window};
 
 /// A session that outlives its connection, or has a will: that is owed whatever becomes of us
@@ -106,16 +108,47 @@ pub(super) fn received_key(row: u64, packet_id: NonZeroU16) -> Vec<u8> {
     [&row.to_be_bytes()[..], &packet_id.get().to_be_bytes()].concat()
 }
 
-/// The row of a message that waits.
-pub(super) fn queue_row(message: &Message, waiting: &Waiting, now: Now) -> Vec<u8> {
-    QueueRow {
-        message: message.encode(now),
+/// The form on disk of the message that goes out now: made once, for however many sessions.
+#[derive(Debug, Default)]
+pub(super) struct Encoded {
+    last: Option<(Arc<Message>, Vec<u8>)>,
+}
+
+impl Encoded {
+    pub(super) fn of(&mut self, message: &Arc<Message>, now: Now) -> &[u8] {
+        if self.last.as_ref().is_some_and(|(last, _)| !Arc::ptr_eq(last, message)) {
+            self.last = None;
+        }
+        let (_, bytes) = self.last.get_or_insert_with(|| (message.clone(), message.encode(now)));
+        bytes
+    }
+
+    /// All who get it have it.
+    pub(super) fn forget(&mut self) {
+        self.last = None;
+    }
+}
+
+/// The row of a message, in its form on disk, that waits.
+pub(super) fn queue_row(message: &[u8], waiting: &Waiting) -> Vec<u8> {
+    let rest = QueueRow {
         qos: waiting.qos as u32,
         retain: waiting.retain,
         identifiers: waiting.identifiers.clone(),
-        released: false,
-    }
-    .encode_to_vec()
+        ..QueueRow::default()
+    };
+    row_with(message, &rest)
+}
+
+/// `rest` with the message, which is copied once.
+fn row_with(message: &[u8], rest: &QueueRow) -> Vec<u8> {
+    const MESSAGE: u8 = 1 << 3 | 2; // field 1, a length and so many bytes
+    let mut row = Vec::with_capacity(message.len() + rest.encoded_len() + 11);
+    row.push(MESSAGE);
+    let _ = prost::encode_length_delimiter(message.len(), &mut row); // a Vec has room
+    row.extend_from_slice(message);
+    let _ = rest.encode(&mut row);
+    row
 }
 
 /// Where a message of a shared subscription stands. No filter has a NUL in it.
@@ -131,9 +164,8 @@ pub(super) fn group_of(key: &[u8]) -> Option<(&str, u64)> {
 }
 
 /// The row of a message of a shared subscription: as it was published.
-pub(super) fn group_row(message: &Message, retain: bool, now: Now) -> Vec<u8> {
-    let (message, qos) = (message.encode(now), message.qos as u32);
-    QueueRow { message, qos, retain, ..QueueRow::default() }.encode_to_vec()
+pub(super) fn group_row(message: &[u8], qos: Qos, retain: bool) -> Vec<u8> {
+    row_with(message, &QueueRow { qos: qos as u32, retain, ..QueueRow::default() })
 }
 
 impl Core {
@@ -224,5 +256,20 @@ fn filter_row(filter: &str, options: &Options) -> FilterRow {
         no_local: options.no_local,
         retain_as_published: options.retain_as_published,
         identifier: options.identifier,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_put_together_is_the_row() {
+        for length in [0, 1, 127, 128, 70_000] {
+            let message = vec![7; length];
+            let rest = QueueRow { qos: 2, identifiers: vec![3, 400], ..QueueRow::default() };
+            let row = QueueRow::decode(&*row_with(&message, &rest)).expect("our own row");
+            assert_eq!(row, QueueRow { message, ..rest });
+        }
     }
 }

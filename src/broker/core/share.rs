@@ -107,7 +107,7 @@ impl Core {
         let origin = Origin { group: key, seq, retain, tried, moved: false };
         let message = incoming.shared().clone();
         if durable {
-            let row = group_row(&message, retain, fx.now);
+            let row = group_row(self.encoded.of(&message, fx.now), message.qos, retain);
             let row_key = group_key(&group.filter, seq);
             fx.writes(window).writes.push((Table::Group, row_key, Some(row)));
         }
@@ -230,7 +230,7 @@ impl Core {
         if let Some(origin) = &mut waiting.origin {
             origin.moved = true;
         }
-        let bytes = queue_row(&waiting.message, waiting, fx.now);
+        let bytes = queue_row(&waiting.message.encode(fx.now), waiting);
         let writes = &mut fx.promise.batch.writes;
         writes.push((Table::Queue, queue_key(own, waiting.seq), Some(bytes)));
         writes.extend(row.map(|row| (Table::Group, row, None)));
@@ -254,7 +254,7 @@ impl Core {
                 let own = own_row.map(|row| (Table::Queue, queue_key(row, waiting.seq), None));
                 fx.promise.batch.writes.extend(own);
                 if let Some(group) = self.groups.get(key).filter(|group| group.durable) {
-                    let row = group_row(&message, origin.retain, fx.now);
+                    let row = group_row(&message.encode(fx.now), message.qos, origin.retain);
                     let row_key = group_key(&group.filter, seq);
                     fx.promise.batch.writes.push((Table::Group, row_key, Some(row)));
                 }
@@ -320,7 +320,7 @@ impl Core {
             };
             let writes = &mut fx.promise.batch.writes;
             if let Some(row) = own_row {
-                let bytes = queue_row(&waiting.message, waiting, fx.now);
+                let bytes = queue_row(&waiting.message.encode(fx.now), waiting);
                 writes.push((Table::Queue, queue_key(row, waiting.seq), Some(bytes)));
             }
             if group.durable {
@@ -391,7 +391,9 @@ impl Core {
         let queued =
             group.queue.iter().filter_map(|waiting| Some((waiting, waiting.origin.as_deref()?)));
         for (waiting, origin) in with_members.chain(queued) {
-            let row = durable.then(|| group_row(&waiting.message, origin.retain, fx.now));
+            let message = &waiting.message;
+            let encoded = durable.then(|| message.encode(fx.now));
+            let row = encoded.map(|encoded| group_row(&encoded, message.qos, origin.retain));
             let row_key = group_key(&group.filter, origin.seq);
             fx.promise.batch.writes.push((Table::Group, row_key, row));
         }
