@@ -99,6 +99,7 @@ fn core() -> Core {
     (limits.retained.count, limits.retained.bytes) = (8, 4000);
     (limits.in_flight, limits.receive_maximum) = (3, 3);
     (limits.outbox, limits.owed, limits.held) = (300, 4, 2);
+    limits.queued_total = 600; // a few messages: the heaviest queue gives way
     let root = Root::default();
     Core::new(Setting {
         acl: Acl::new(root.clone(), Vec::new()),
