@@ -34,8 +34,9 @@ fn connection_attempts(field: &mut Field) -> usize {
 
 /// Some end with a FIN, those with unread bytes by a reset.
 fn connect_and_close(field: &mut Field) -> usize {
+    let plain = field.plain();
     field.repeat(|n| {
-        let listener = &field.listeners[n % field.listeners.len()];
+        let listener = &plain[n % plain.len()];
         let Some(mut enemy) = Enemy::dial(listener) else { return };
         if n % 2 == 0 {
             enemy.send(&Connect::new(4, "in-and-out").bytes());

@@ -4,6 +4,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::packet::Connect;
@@ -13,6 +14,8 @@ use crate::support::clock;
 pub(crate) struct Field {
     /// `tcp:127.0.0.1:1883`, `unix:/run/mqtt.sock`: each listener.
     pub(crate) listeners: Vec<String>,
+    /// The daemon's directory, with the authority's `ca.pem`.
+    pub(crate) dir: PathBuf,
     /// How many of whatever it does.
     pub(crate) amount: usize,
     /// It ends then at the latest.
@@ -25,6 +28,17 @@ impl Field {
     /// Whether there is time left.
     pub(crate) fn on(&self) -> bool {
         clock::now() < self.until
+    }
+
+    /// The listeners of some kinds.
+    pub(crate) fn of(&self, kinds: &[&str]) -> Vec<String> {
+        let is = |at: &&String| at.split_once(':').is_some_and(|(kind, _)| kinds.contains(&kind));
+        self.listeners.iter().filter(is).cloned().collect()
+    }
+
+    /// Those where MQTT begins with the first byte.
+    pub(crate) fn plain(&self) -> Vec<String> {
+        self.of(&["tcp", "unix"])
     }
 
     /// A connection to the first listener.

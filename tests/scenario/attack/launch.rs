@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::field::{Dice, Field};
-use super::{crowds, floods, killers, mutants, slow};
-use crate::support::{clock, daemon::Daemon, long, process};
+use super::{crowds, door, floods, killers, mutants, slow};
+use crate::door::House;
+use crate::support::{clock, long, process};
 
-/// How an attack is told what to do: its name, amount, seconds, seed and the listeners.
+/// How an attack is told what to do: its name, amount, seconds, seed, the directory and the listeners.
 const ORDER: &str = "MAESTRO_ATTACK";
 /// The user of the attackers, where there is a choice.
 const NOBODY: &str = "65534";
@@ -26,7 +27,7 @@ pub(crate) struct Attack {
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Attack> {
-    let tables = [killers::ALL, mutants::ALL, slow::ALL, crowds::ALL, floods::ALL];
+    let tables = [killers::ALL, mutants::ALL, slow::ALL, door::ALL, crowds::ALL, floods::ALL];
     tables.into_iter().flatten()
 }
 
@@ -47,8 +48,9 @@ pub(crate) fn was_ordered() -> bool {
     let amount = usize::try_from(number()).expect("an amount");
     let until = clock::now() + Duration::from_secs(number());
     let dice = Dice(number().max(1));
+    let dir = PathBuf::from(words.next().expect("a directory"));
     let listeners = words.map(str::to_owned).collect();
-    let done = (attack.deed)(&mut Field { listeners, amount, until, dice });
+    let done = (attack.deed)(&mut Field { listeners, dir, amount, until, dice });
     println!("{}: {done} of {amount}", attack.name);
     true
 }
@@ -77,11 +79,11 @@ impl Running {
 }
 
 /// Starts an attack on a daemon.
-pub(crate) fn launch(attack: &'static Attack, daemon: &Daemon, first: &str) -> Running {
+pub(crate) fn launch(attack: &'static Attack, house: &House, first: &str) -> Running {
+    let daemon = &house.daemon;
     let full = long::count(0, 1);
     let (amount, seconds) = (attack.amount[full], attack.seconds[full]);
-    let mut listeners =
-        [format!("tcp:{}", daemon.tcp()), format!("unix:{}", daemon.socket().display())];
+    let mut listeners = house.listeners();
     listeners.sort_by_key(|listener| !listener.starts_with(first));
     let me = std::env::current_exe().expect("the path of this program");
     let mut words = vec!["nice".to_owned(), "-n19".to_owned()];
@@ -94,7 +96,8 @@ pub(crate) fn launch(attack: &'static Attack, daemon: &Daemon, first: &str) -> R
     let mut command = process::command(&words[0]);
     let seed = seed();
     eprintln!("MAESTRO_SEED={seed}");
-    let order = format!("{} {amount} {seconds} {seed} {}", attack.name, listeners.join(" "));
+    let (name, dir, listeners) = (attack.name, daemon.dir().display(), listeners.join(" "));
+    let order = format!("{name} {amount} {seconds} {seed} {dir} {listeners}");
     command.args(&words[1..]).env(ORDER, order);
     let log = daemon.dir().join(format!("attack-{}", attack.name));
     let process = process::Process::start(command, &log);

@@ -18,14 +18,16 @@ const fn slow(name: &'static str, deed: fn(&mut Field) -> usize) -> Attack {
 }
 
 /// Between two bytes.
-const BEAT: Duration = Duration::from_millis(100);
+pub(crate) const BEAT: Duration = Duration::from_millis(100);
 
 fn everywhere(field: &Field) -> Vec<Enemy> {
-    let listeners = field.listeners.iter().cycle().take(field.amount);
+    let listeners = field.plain();
+    let listeners = listeners.iter().cycle().take(field.amount);
     listeners.filter_map(|listener| Enemy::dial(listener)).collect()
 }
 
-fn trickle(field: &Field, enemies: &mut [Enemy], bytes: &[u8]) -> usize {
+/// One byte to each, again and again.
+pub(crate) fn trickle(field: &Field, enemies: &mut [Enemy], bytes: &[u8]) -> usize {
     let mut at = 0;
     while field.on() {
         for enemy in enemies.iter_mut() {

@@ -66,6 +66,15 @@ impl House {
         (builder.broker(&yaml), authority, ports)
     }
 
+    /// Each listener with its kind, `tls:127.0.0.1:8883`.
+    pub(super) fn listeners(&self) -> Vec<String> {
+        let (tcp, unix) = (self.daemon.tcp(), self.daemon.socket());
+        let ports = [("tls", self.tls), ("ws", self.ws), ("wss", self.wss)];
+        let mut all = vec![format!("tcp:{tcp}"), format!("unix:{}", unix.display())];
+        all.extend(ports.map(|(kind, port)| format!("{kind}:127.0.0.1:{port}")));
+        all
+    }
+
     /// mosquitto_pub of one message over TLS by MQTT 5; what it says of the packets.
     pub(super) fn publishes(&self, id: &str, more: &[&str]) -> String {
         let mut command = tls_peer("mosquitto_pub", self.tls, &self.authority.ca());
