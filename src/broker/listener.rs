@@ -132,7 +132,7 @@ impl OpenListener {
         }
     }
 
-    pub(super) fn accept(&self, accounts: &mut Accounts) -> Came {
+    pub(super) fn accept(&self, accounts: &Accounts) -> Came {
         let came = match &self.socket {
             Socket::Unix(listener, _) => accept_unix(listener, accounts),
             Socket::Tcp(listener) => accept_tcp(listener, accounts),
@@ -190,18 +190,17 @@ pub fn place_of(socket: &OwnedFd) -> Option<Address> {
 
 type Accepted = Option<(Stream, Transport, Option<IpAddr>, &'static str)>;
 
-fn accept_unix(listener: &UnixListener, accounts: &mut Accounts) -> io::Result<Accepted> {
+fn accept_unix(listener: &UnixListener, accounts: &Accounts) -> io::Result<Accepted> {
     let (stream, _) = listener.accept()?;
     let Ok(peer) = peer::unix(&stream) else { return Ok(None) };
     stream.set_nonblocking(true)?;
-    accounts.refresh();
     let mut groups = peer.groups;
     groups.push(peer.gid);
     let owner = Owner { uid: peer.uid, login: accounts.login(peer.uid), groups };
     Ok(Some((Stream::Unix(stream), Transport::Unix(owner), None, "unix")))
 }
 
-fn accept_tcp(listener: &TcpListener, accounts: &mut Accounts) -> io::Result<Accepted> {
+fn accept_tcp(listener: &TcpListener, accounts: &Accounts) -> io::Result<Accepted> {
     let (stream, remote) = listener.accept()?;
     stream.set_nonblocking(true)?;
     let _ = stream.set_nodelay(true);
@@ -209,7 +208,6 @@ fn accept_tcp(listener: &TcpListener, accounts: &mut Accounts) -> io::Result<Acc
     let loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
     let transport = if loopback(local) && loopback(remote) {
         let uid = peer::tcp(&stream).unwrap_or(None);
-        accounts.refresh();
         Transport::Loopback(uid.map(|uid| Owner {
             uid,
             login: accounts.login(uid),

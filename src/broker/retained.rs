@@ -151,10 +151,10 @@ impl Retained {
         self.mortal.first().map(|(expires, _)| *expires)
     }
 
-    /// Topics whose message has expired.
-    pub(crate) fn expired(&self, now: Now) -> Vec<Arc<str>> {
+    /// Topics whose message has expired, so many at most.
+    pub(crate) fn expired(&self, now: Now, most: usize) -> Vec<Arc<str>> {
         let expired = self.mortal.iter().take_while(|(expires, _)| *expires <= now.at);
-        expired.map(|(_, topic)| topic.clone()).collect()
+        expired.take(most).map(|(_, topic)| topic.clone()).collect()
     }
 }
 

@@ -20,6 +20,8 @@ use super::websocket::Frames;
 
 /// Buffers above this are given back when they are empty, bytes.
 const KEPT: usize = 2048;
+/// Written at once, bytes: what the kernel copies in a tenth of a millisecond.
+const WRITE: usize = 256 << 10;
 /// Sealed at once: bounds what waits beside the outbox when the kernel takes no more.
 const PIECE: usize = 64 << 10;
 
@@ -62,8 +64,14 @@ pub(super) struct Socket {
     partial: Vec<u8>,
     /// The kernel took less than we had.
     pub(super) blocked: bool,
-    /// It has more to do than a slice, and waits for its next one.
+    /// It waits for the rest of a turn.
     pub(super) later: bool,
+    /// Whole packets of it are here already.
+    pub(super) rest: bool,
+    /// It had more to do than a slice.
+    pub(super) dear: bool,
+    /// It was told why it ends.
+    pub(super) told: bool,
     /// What the kernel was last told to watch.
     pub(super) interest: EpollFlags,
 }
@@ -101,15 +109,23 @@ impl Stream {
 
 impl Socket {
     pub(super) fn new(stream: Stream) -> Socket {
-        let interest = EpollFlags::EPOLLIN;
-        let partial = Vec::new();
-        Socket { stream, layers: None, partial, blocked: false, later: false, interest }
+        Socket {
+            stream,
+            layers: None,
+            partial: Vec::new(),
+            blocked: false,
+            later: false,
+            rest: false,
+            dear: false,
+            told: false,
+            interest: EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
+        }
     }
 
     /// A stream that came by the door, and what of MQTT it has said already.
     pub(super) fn layered(stream: TcpStream, layers: Layers, said: Vec<u8>) -> Socket {
         let layers = Some(Box::new(layers));
-        Socket { layers, partial: said, ..Socket::new(Stream::Tcp(stream)) }
+        Socket { layers, partial: said, rest: true, ..Socket::new(Stream::Tcp(stream)) }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -160,7 +176,7 @@ impl Socket {
         }
     }
 
-    /// Writes what the kernel takes now and removes it from `out`.
+    /// Writes what the kernel takes now, a piece at most, and removes it from `out`.
     pub(super) fn write(&mut self, out: &mut Vec<u8>, room: &mut Room) -> io::Result<()> {
         if self.blocked {
             return Ok(());
@@ -168,8 +184,9 @@ impl Socket {
         if let Some(layers) = &mut self.layers {
             self.blocked = !layers.write(&mut self.stream, out, room)?;
         } else if !out.is_empty() {
-            let count = self.stream.write(out)?;
-            self.blocked = count < out.len();
+            let piece = &out[..out.len().min(WRITE)];
+            let count = self.stream.write(piece)?;
+            self.blocked = count < piece.len();
             out.drain(..count);
         }
         if out.is_empty() && out.capacity() > KEPT {

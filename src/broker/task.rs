@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::door::Troubles;
+use super::handle::Handle;
 use super::notice::{DisconnectArgs, Disconnected, Metric};
-use super::turn::Handle;
 use crate::bus::Message;
 use crate::command::Call;
 use crate::contract::Error;

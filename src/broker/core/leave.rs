@@ -151,6 +151,7 @@ impl Core {
         let Some(session) = self.sessions.remove(key) else { return };
         self.clients.remove(&session.client);
         self.replays.forget(key);
+        self.spent += 50 + 5 * session.queue.len() + 10 * session.filters.len();
         for waiting in session.queue.iter() {
             // Sent with QoS 2, never to be given to another (MQTT-4.8.2-5).
             if let Some(origin) = waiting.origin.as_deref().filter(|origin| !origin.moved) {

@@ -87,6 +87,9 @@ use super::wire::{Properties, PropertyBuffer};
 use crate::service::Stamper;
 use crate::topic::Root;
 
+/// Retained messages that expire before something else has its turn.
+const EXPIRED: usize = 64;
+
 const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What the core is made with.
@@ -223,9 +226,13 @@ impl Core {
         self.timers.next()
     }
 
-    /// Does what is due.
+    /// Does what is due, or as much of it as a slice: then [`Core::wake`] is in the past.
     pub(crate) fn due(&mut self, fx: &mut Effects) {
-        while let Some(timer) = self.timers.due(fx.now.at) {
+        self.spent = 0;
+        while self.spent < network::SLICE
+            && let Some(timer) = self.timers.due(fx.now.at)
+        {
+            self.spent += 20;
             match timer {
                 Timer::Greeting(key) => self.greeting_due(key, fx),
                 Timer::Alive(key) => self.alive_due(key, fx),
@@ -245,14 +252,18 @@ impl Core {
     }
 
     fn retained_due(&mut self, fx: &mut Effects) {
-        for topic in self.retained.expired(fx.now) {
+        let expired = self.retained.expired(fx.now, EXPIRED);
+        self.spent += 20 * expired.len();
+        let all = expired.len() < EXPIRED;
+        for topic in expired {
             self.retained.clear(&topic);
             fx.lazy.writes.push((crate::storage::Table::Retained, topic.as_bytes().to_vec(), None));
         }
         // All of one second together: to look for them costs a walk through the store. Nobody is sent
         // what has expired meanwhile.
         if let Some(next) = self.retained.next_expiry() {
-            self.due_at(next.max(fx.now.at + SECOND), Timer::Retained);
+            let next = if all { next.max(fx.now.at + SECOND) } else { fx.now.at };
+            self.due_at(next, Timer::Retained);
         }
     }
 

@@ -19,8 +19,10 @@ use crate::broker::wire::{
     self, Disconnect, Malformed, Packet, PacketType, PropertyBuffer, Reason, Version,
 };
 
-/// What one connection may cost before others have their turn, in steps of roughly 100 ns.
-const SLICE: usize = 5000;
+/// What one connection may cost before the loop looks at the clock, in steps of roughly 100 ns.
+pub(super) const SLICE: usize = 500;
+/// What it costs to write to one more connection.
+const WRITE: usize = 30;
 
 impl Core {
     /// A connection came; `None` when there is no room for it.
@@ -90,14 +92,22 @@ impl Core {
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.traffic.came(frame.size);
             }
-            self.spent += 2 + frame.size / 256;
+            self.spent += 5 + frame.size / 256;
+            let dirty = fx.dirty.len();
             if let Err(malformed) = self.packet(key, &frame, fx) {
                 self.malformed(key, malformed, fx);
                 return bytes.len();
             }
             self.relieve(fx);
+            self.spent += WRITE * (fx.dirty.len() - dirty);
         }
         done
+    }
+
+    /// Whether a client is in: it was let in, and is not on its way out.
+    pub(crate) fn is_in(&self, key: Key) -> bool {
+        let open = |connection: &Connection| matches!(connection.state, State::Open(_));
+        self.connections.get(key).is_some_and(open)
     }
 
     /// Whether the last [`Core::received`] stopped because it had cost enough.

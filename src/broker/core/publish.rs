@@ -419,6 +419,7 @@ impl Core {
         window: Window,
         fx: &mut Effects,
     ) -> bool {
+        self.spent += 20;
         let message = incoming.shared().clone();
         if let Some(expires) = message.expires {
             self.due_at(expires, super::Timer::Retained);

@@ -16,7 +16,9 @@ use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
 
 /// Topics looked at in one piece: a fraction of a millisecond.
-const PIECE: usize = 2000;
+const PIECE: usize = 1000;
+/// Messages found in one piece.
+const FOUND: usize = 64;
 /// Messages a session may have waiting and still be given more.
 const ROOM: usize = 256;
 
@@ -120,7 +122,7 @@ impl Core {
 
     fn replay_one(&mut self, session: Key, replay: Replay, fx: &mut Effects) {
         let Replay { filter, options, after } = replay;
-        let piece = self.retained.piece(&filter, after.as_deref(), (PIECE, ROOM), fx.now);
+        let piece = self.retained.piece(&filter, after.as_deref(), (PIECE, FOUND), fx.now);
         self.spent += piece.looked_at;
         self.deliver_kept(Subscriber { session, options }, &piece.kept, fx);
         if let Some(after) = piece.after
