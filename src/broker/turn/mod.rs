@@ -296,14 +296,13 @@ impl Turn {
     }
 }
 
-/// The one place where the broker reads the clocks.
-#[expect(clippy::disallowed_methods, reason = "the loop is where time enters the core")]
+/// What time it is in a turn.
 fn now() -> Now {
     Now { at: clock(), wall: SystemTime::now() }
 }
 
-/// How far a turn is.
-#[expect(clippy::disallowed_methods, reason = "the loop measures its turns")]
+/// The one place where the broker reads the clock.
+#[expect(clippy::disallowed_methods, reason = "the loop is where time enters the core")]
 fn clock() -> Instant {
     Instant::now()
 }
