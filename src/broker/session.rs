@@ -139,6 +139,13 @@ impl Session {
         self.row.filter(|_| self.durable)
     }
 
+    /// Whether the disk tells of it what a new connection makes untrue: that it is there, when it is
+    /// discarded; that it is alone, with an end or a will to come.
+    pub(crate) fn is_told(&self, discarded: bool) -> bool {
+        let waits = self.ends_at.is_some() || self.will_at.is_some();
+        self.row.is_some() && (discarded || waits)
+    }
+
     /// The number of the next message with an acknowledgement.
     pub(crate) fn take_seq(&mut self) -> u64 {
         self.next_seq += 1;

@@ -28,6 +28,8 @@ const LONGEST_CLIENT_ID: usize = 256;
 struct Entered {
     session: Key,
     present: bool,
+    /// The disk tells of it, or of another before it, what is not so any more.
+    stale: bool,
 }
 
 /// Why nobody is let in.
@@ -233,11 +235,13 @@ impl Core {
         } else {
             connect.client_id.into()
         };
+        let mut stale = false;
         if let Some(&old) = self.clients.get(&client) {
+            stale = self.sessions.get(old).is_some_and(|old| old.is_told(connect.clean_start));
             self.take_over(old, connect.clean_start, fx);
         }
         let at = match self.clients.get(&client) {
-            Some(&session) => Entered { session, present: true },
+            Some(&session) => Entered { session, present: true, stale },
             None => {
                 let session = Session::new(
                     client.clone(),
@@ -247,7 +251,7 @@ impl Core {
                 );
                 let session = self.sessions.insert(session);
                 self.clients.insert(client.clone(), session);
-                Entered { session, present: false }
+                Entered { session, present: false, stale }
             }
         };
         let expiry_s = self.session_expiry(connect);
@@ -328,12 +332,25 @@ impl Core {
         }
         let properties = properties.as_properties();
         let ack = ConnAck { session_present: at.present, reason: Reason::Success, properties };
-        self.send(key, &Packet::ConnAck(ack), fx);
+        self.welcome_when_safe(key, at.stale, ack, fx);
         for (seq, packet_id) in released {
             // Written again: that they were released may still be on its way to the disk.
             let ticket = self.store_released(at.session, seq, fx);
             self.owe(key, Owed::success(Answer::PubRel(packet_id), ticket), fx);
         }
+    }
+
+    /// CONNACK, when the disk has nothing left that says otherwise.
+    fn welcome_when_safe(&mut self, key: Key, stale: bool, ack: ConnAck<'_>, fx: &mut Effects) {
+        let packet = Packet::ConnAck(ack);
+        if !stale {
+            return self.send(key, &packet, fx);
+        }
+        let Some(connection) = self.connections.get(key) else { return };
+        let (version, max, mut bytes) = (connection.version, connection.max_packet, Vec::new());
+        let _ = wire::encode_within(version, &packet, max, &mut bytes);
+        let ticket = self.promise(fx);
+        self.owe(key, Owed::success(Answer::ConnAck(bytes.into()), Some(ticket)), fx);
     }
 
     /// §3.2.2.3.15: below what a client may make its response topics, `maestro/app/<name>/reply/`.

@@ -94,7 +94,7 @@ pub(crate) struct Connection {
     pub(crate) dirty: bool,
     /// Acknowledgements in the order of what they acknowledge (MQTT-4.6.0-2).
     pub(crate) owed: VecDeque<Owed>,
-    /// How many of them are SUBACKs.
+    /// How many of them are SUBACKs, or the CONNACK.
     pub(super) held_back: u32,
     /// The last ticket it was put down for.
     pub(crate) waits_for: Option<Ticket>,
@@ -144,6 +144,10 @@ pub(crate) enum Answer {
     PubRel(NonZeroU16),
     /// Of a PUBREL.
     PubComp(NonZeroU16),
+    /// Of a CONNECT that changed what the disk has of an older session, encoded: after a kill that one
+    /// must not be there again. It goes out when the disk does not take it, too: the daemon runs on
+    /// from RAM.
+    ConnAck(Box<[u8]>),
     /// Of SUBSCRIBE. Until it is out nothing goes out that is not an acknowledgement.
     SubAck(Box<Filters>),
     /// Of UNSUBSCRIBE.
@@ -237,8 +241,13 @@ impl Connection {
         if owed.ticket.is_none() && self.owed.is_empty() {
             return self.send_owed(&owed);
         }
-        self.held_back += u32::from(matches!(owed.answer, Answer::SubAck(_)));
+        self.held_back += u32::from(owed.answer.holds_back());
         self.owed.push_back(owed);
+    }
+
+    /// Whether its CONNACK waits: nothing more is read, and nothing else is said.
+    pub(crate) fn unanswered(&self) -> bool {
+        self.owed.front().is_some_and(|owed| matches!(owed.answer, Answer::ConnAck(_)))
     }
 
     /// Whether a SUBACK waits: what its subscriptions bring must not overtake it.
@@ -252,7 +261,7 @@ impl Connection {
             owed.ticket = None;
         }
         while let Some(owed) = self.owed.pop_front_if(|owed| owed.ticket.is_none()) {
-            self.held_back -= u32::from(matches!(owed.answer, Answer::SubAck(_)));
+            self.held_back -= u32::from(owed.answer.holds_back());
             self.send_owed(&owed);
         }
         if self.owed.is_empty() && self.owed.capacity() > 64 {
@@ -264,12 +273,12 @@ impl Connection {
     pub(crate) fn fail(&mut self, ticket: Ticket, reason: Reason, text: &str) -> Lost {
         let mut lost = Lost::default();
         for owed in self.owed.iter_mut().filter(|owed| owed.ticket == Some(ticket)) {
-            lost.any |= !matches!(owed.answer, Answer::PubRel(_));
+            lost.any |= !matches!(owed.answer, Answer::PubRel(_) | Answer::ConnAck(_));
             match &mut owed.answer {
                 Answer::PubAck(_) | Answer::PubRec(_) => {
                     (owed.reason, owed.text) = (reason, text.to_string());
                 }
-                Answer::PubRel(_) => {}
+                Answer::PubRel(_) | Answer::ConnAck(_) => {}
                 Answer::PubComp(_) => lost.unspeakable = true,
                 Answer::SubAck(filters) => {
                     filters.refuse(reason);
@@ -292,11 +301,17 @@ impl Connection {
     }
 
     fn send_owed(&mut self, owed: &Owed) {
+        if let Answer::ConnAck(bytes) = &owed.answer {
+            self.traffic.went(bytes.len());
+            return self.out.extend_from_slice(bytes);
+        }
         let finished = match owed.answer {
             Answer::PubAck(_) => true,
             Answer::PubRec(_) => owed.reason.is_error(),
             Answer::PubComp(_) => owed.reason == Reason::Success,
-            Answer::PubRel(_) | Answer::SubAck(_) | Answer::UnsubAck(_) => false,
+            Answer::PubRel(_) | Answer::ConnAck(_) | Answer::SubAck(_) | Answer::UnsubAck(_) => {
+                false
+            }
         };
         // A publish with an acknowledgement is done with, for better or worse.
         self.unfinished = self.unfinished.saturating_sub(u16::from(finished));
@@ -311,9 +326,17 @@ impl Connection {
             Answer::PubRec(packet_id) => Packet::PubRec(ack(*packet_id)),
             Answer::PubRel(packet_id) => Packet::PubRel(ack(*packet_id)),
             Answer::PubComp(packet_id) => Packet::PubComp(ack(*packet_id)),
+            Answer::ConnAck(_) => return, // above
             Answer::SubAck(answered) => Packet::SubAck(answered.ack(properties)),
             Answer::UnsubAck(answered) => Packet::UnsubAck(answered.ack(properties)),
         });
+    }
+}
+
+impl Answer {
+    /// Whether nothing but acknowledgements may go out before it.
+    fn holds_back(&self) -> bool {
+        matches!(self, Answer::SubAck(_) | Answer::ConnAck(_))
     }
 }
 

@@ -63,7 +63,7 @@ impl Core {
     }
 
     /// Bytes came; returns how many of them are done with. Fewer than all means: wait for more, or
-    /// (after a CONNECT with a password) until [`Core::reading`] again, or, when this was a slice of
+    /// (after a CONNECT that is not answered yet) until [`Core::reading`] again, or, when this was a slice of
     /// what there is to do ([`Core::sliced`]), let others have their turn and come back.
     pub(crate) fn received(&mut self, key: Key, bytes: &[u8], fx: &mut Effects) -> usize {
         let mut done = 0;
@@ -76,6 +76,7 @@ impl Core {
         {
             let max = match connection.state {
                 State::Greeting => self.setting.limits.connect_size,
+                State::Open(_) if connection.unanswered() => break,
                 State::Open(_) => self.setting.limits.packet_size,
                 State::Verifying(_) => break,
                 State::Closing => return bytes.len(),
@@ -122,6 +123,7 @@ impl Core {
             // Whoever does not take our answers gives us no more questions.
             State::Open(_) => {
                 connection.out.len() <= self.setting.limits.outbox
+                    && !connection.unanswered()
                     && connection.owed.len() <= self.setting.limits.owed
             }
             State::Verifying(_) | State::Closing => false,
@@ -259,7 +261,8 @@ impl Core {
     /// fires.
     pub(super) fn end(&mut self, key: Key, reason: Reason, text: &str, fx: &mut Effects) {
         let Some(connection) = self.connections.get(key) else { return };
-        if connection.version == Version::V5 && matches!(connection.state, State::Open(_)) {
+        let open = matches!(connection.state, State::Open(_)) && !connection.unanswered();
+        if connection.version == Version::V5 && open {
             let mut properties = PropertyBuffer::new();
             if connection.wants_reasons && !text.is_empty() {
                 properties.reason_string(text);

@@ -42,7 +42,7 @@ enum Asked {
 pub(super) struct Line {
     pub(super) key: Key,
     /// CONNACK came.
-    open: bool,
+    pub(super) open: bool,
     /// Bytes the broker has not taken yet.
     pub(super) up: Vec<u8>,
     /// Bytes of a packet that is not whole yet.

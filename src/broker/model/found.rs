@@ -221,3 +221,23 @@ fn of_a_topic_published_twice_at_once_the_last_outlives_a_kill() {
         ],
     );
 }
+
+#[test]
+fn seed_4113_a_session_that_was_resumed_is_away_since_it_was_left_again() {
+    let brief = Profile { expiry_s: 30, ..PROFILE };
+    plays(
+        &[brief],
+        &[
+            connect(0),
+            subscribe(0, "a/#", Qos::ExactlyOnce),
+            Pass { ms: 20 },
+            Step::Cut { client: 0 },
+            Pass { ms: 6_000 },
+            Pass { ms: 20_000 },
+            connect(0),
+            Crash { chance: 1, down_ms: 3_000, again: None },
+            Pass { ms: 6_000 },
+            connect(0),
+        ],
+    );
+}

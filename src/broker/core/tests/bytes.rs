@@ -32,6 +32,7 @@ impl World {
     ) -> (Key, T) {
         let key = self.raw(uid);
         self.send(key, &Packet::Connect(connect));
+        self.settle_connect(key);
         let mut seen = self.each(key, |packet| {
             let Packet::ConnAck(ack) = packet else { panic!("{packet:?}") };
             look(ack)

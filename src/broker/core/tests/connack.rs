@@ -99,3 +99,44 @@ fn a_session_expiry_is_cut_to_the_limit_and_the_client_is_told() {
         world.core.closed(key, &mut world.fx);
     }
 }
+
+#[test]
+fn a_clean_start_is_answered_when_the_old_session_is_gone_from_the_disk() {
+    let mut world = World::new();
+    let (reader, _) = world.lasting(1, "reader");
+    world.subscribe(reader, "q", Qos::AtLeastOnce);
+    let key = world.raw(1);
+    let clean = Connect { clean_start: true, ..connect("reader") };
+    world.send(key, &Packet::Connect(clean));
+    assert_eq!(world.got(key), [], "not on disk yet");
+    assert!(!world.core.reading(key));
+    world.commit();
+    assert_eq!(world.got(key), [Got::ConnAck { present: false, reason: Reason::Success }]);
+    assert_eq!(world.rows(Table::Session), 0);
+}
+
+#[test]
+fn a_session_that_is_resumed_is_not_alone_any_more_on_disk_either() {
+    let mut world = World::new();
+    let (reader, _) = world.lasting(1, "reader");
+    world.subscribe(reader, "q", Qos::AtLeastOnce);
+    world.core.closed(reader, &mut world.fx);
+    world.commit();
+    world.pass(3599);
+    let (reader, present) = world.lasting(1, "reader");
+    assert!(present && !world.got(reader).is_empty());
+    let mut world = world.killed();
+    world.pass(3599); // its hour begins anew
+    assert!(world.lasting(1, "reader").1);
+}
+
+#[test]
+fn a_clean_start_is_answered_although_the_disk_is_full() {
+    let mut world = World::new();
+    let (reader, _) = world.lasting(1, "reader");
+    world.subscribe(reader, "q", Qos::AtLeastOnce);
+    let key = world.raw(1);
+    world.send(key, &Packet::Connect(Connect { clean_start: true, ..connect("reader") }));
+    world.full();
+    assert_eq!(world.got(key), [Got::ConnAck { present: false, reason: Reason::Success }]);
+}

@@ -215,8 +215,16 @@ impl World {
     fn connected(&mut self, uid: u32, connect: Connect<'_>) -> (Key, Vec<Got>) {
         let key = self.raw(uid);
         self.send(key, &Packet::Connect(connect));
+        self.settle_connect(key);
         let got = self.got(key);
         (key, got)
+    }
+
+    /// A CONNECT that changes what the disk has of a session is answered after the commit.
+    fn settle_connect(&mut self, key: Key) {
+        if self.core.connections.get(key).is_some_and(|one| one.unanswered()) {
+            self.commit();
+        }
     }
 
     /// A client that is in.
@@ -233,6 +241,7 @@ impl World {
         let connect = Connect { properties: properties.as_properties(), ..connect(id) };
         let key = self.raw(uid);
         self.send(key, &Packet::Connect(connect));
+        self.settle_connect(key);
         let session = self.core.open_session(key).expect("open");
         let present = self.core.sessions.get(session).is_some_and(|open| !open.filters.is_empty());
         (key, present)

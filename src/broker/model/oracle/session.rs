@@ -79,6 +79,8 @@ pub(super) struct Life {
     ended: Option<u64>,
     /// When an older session was discarded, which the disk may not know yet.
     discarded: Option<u64>,
+    /// The CONNECT that is on its way discards it.
+    cleaned: bool,
     /// An older session may have come back with a crash: whatever it brings was said to be gone.
     ghost: bool,
     /// Connections lost so far.
@@ -105,6 +107,7 @@ impl Life {
             left: Some(0),
             ended: None,
             discarded: None,
+            cleaned: false,
             ghost: false,
             losses: 0,
             order: HashMap::new(),
@@ -220,6 +223,7 @@ impl Oracle {
         life.longest_s = life.longest_s.max(expiry_s);
         life.may_be_there = expiry_s > 0;
         life.may_be_gone = gone || expiry_s == 0;
+        life.cleaned = clean;
         if clean {
             life.discarded = Some(now);
             self.let_go(client);
@@ -241,8 +245,14 @@ impl Oracle {
             self.let_go(client);
             self.lives[client].begin();
         }
-        // While it is connected it is there.
-        self.lives[client].may_be_gone = false;
+        // While it is connected it is there. What was before it is gone from the disk, too, unless that
+        // takes nothing (design §6: the daemon runs on from RAM).
+        let trouble = self.trouble.is_some();
+        let life = &mut self.lives[client];
+        life.may_be_gone = false;
+        if life.cleaned && !trouble {
+            (life.discarded, life.cleaned) = (None, false);
+        }
     }
 
     /// The connection is gone, for whatever reason.

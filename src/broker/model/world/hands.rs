@@ -5,7 +5,7 @@ use super::{PowerCut, World};
 use crate::broker::core::{Effects, Hands};
 use crate::broker::intake::{Op, Ticket};
 use crate::broker::model::chance::Chance;
-use crate::broker::model::client::Client;
+use crate::broker::model::client::{Client, Line};
 use crate::broker::model::oracle::{Ending, Oracle};
 use crate::broker::model::packet;
 use crate::broker::slots::Key;
@@ -42,7 +42,10 @@ impl World {
             if self.disk.dead() {
                 return self.power_cut();
             }
-            let more = self.core.unfinished() || !self.operations.is_empty();
+            let said = |line: &Line| !line.up.is_empty() && self.core.reading(line.key);
+            let more = self.core.unfinished()
+                || !self.operations.is_empty()
+                || self.clients.iter().filter_map(|client| client.line.as_ref()).any(said);
             if !self.eager_clients_read() && !more {
                 return;
             }

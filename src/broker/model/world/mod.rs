@@ -103,7 +103,14 @@ impl World {
             self.turn();
         }
         match *step {
-            Step::Connect { client, clean, will } => self.connect(client, clean, will),
+            Step::Connect { client, clean, will } => {
+                self.connect(client, clean, will);
+                let answered = |client: &Client| client.line.as_ref().is_none_or(|line| line.open);
+                if !answered(&self.clients[client]) {
+                    self.turn();
+                    self.pass(6); // it waits for the disk
+                }
+            }
             Step::Cut { client } => self.cut(client),
             Step::Disconnect { client, bye } => self.disconnect(client, bye),
             Step::Publish { client, topic, qos, keep, expiry_s, more } => {
@@ -234,6 +241,8 @@ impl World {
         self.audit();
         for client in 0..self.clients.len() {
             self.connect(client, true, None);
+            self.turn();
+            self.pass(6);
             self.disconnect(client, Bye::Forget);
         }
         self.pass(60_000);
