@@ -19,7 +19,6 @@ use super::disk::{DiskFile, zeros};
 use super::frame::{Builder, Chain, Entry, Frame, any_frame};
 use super::rows::{Layer, Row};
 use super::tree::Change;
-use super::view::View;
 
 /// What a buffer may keep after a burst.
 const BUFFER_KEPT_BYTES: usize = 16 * 1024;
@@ -128,6 +127,10 @@ impl<F: DiskFile> Journal<F> {
     }
 }
 
+/// The version of every row of an earlier process: a journal that is read once more, when a disk that could
+/// not be written at the start takes writes again, says nothing newer than what was written meanwhile.
+const EARLIER: u64 = 0;
+
 /// What a journal says that is newer than the tree.
 #[derive(Debug)]
 pub(super) struct Replay {
@@ -143,7 +146,7 @@ pub(super) struct Replay {
 impl Replay {
     /// Reads the file's bytes. `generation`: what the tree says; `None`: the tree is new, whatever the
     /// journal has is all there is.
-    pub(super) fn of(bytes: &[u8], generation: Option<u64>, view: &View) -> Replay {
+    pub(super) fn of(bytes: &[u8], generation: Option<u64>) -> Replay {
         let first = Frame::decode(bytes).filter(|frame| frame.previous == frame.generation);
         let of_chain = first.map(|frame| frame.generation);
         let wanted = generation.or(of_chain);
@@ -173,8 +176,7 @@ impl Replay {
                         continue;
                     }
                 };
-                let version = view.next_version();
-                replay.rows.put(key.to_vec(), Row { version, value, in_tree: true });
+                replay.rows.put(key.to_vec(), Row { version: EARLIER, value, in_tree: true });
             }
             replay.chain.last = frame.checksum;
             replay.tail += frame.len();

@@ -57,7 +57,7 @@ impl<D: Disk> Engine<D> {
         aside::finish(&self.disk).map_err(Fault::Io)?;
         let generation = self.open_tree()?;
         let (bytes, end) = self.journal_bytes();
-        let replay = Replay::of(&bytes, generation, &self.view);
+        let replay = Replay::of(&bytes, generation);
         self.generation = generation.unwrap_or(replay.generation());
         let damaged = self.look_at(&bytes, end, &replay);
         drop(bytes);
@@ -172,7 +172,7 @@ impl<D: Disk> Engine<D> {
         let tree = overlay.and_then(|overlay| Tree::open(overlay, Check::AfterCrash).ok());
         let generation = tree.as_ref().and_then(|tree| tree.generation().ok().flatten());
         let (bytes, _) = self.journal_bytes();
-        self.view.replayed(Replay::of(&bytes, generation, &self.view).rows);
+        self.view.replayed(Replay::of(&bytes, generation).rows);
         self.view.settle(tree);
     }
 }

@@ -157,8 +157,7 @@ impl Storm {
     fn life(&mut self, before: BTreeMap<u8, u32>) -> Ledger {
         let mut ledger = Ledger { before, told: BTreeMap::new() };
         if self.chance(4) {
-            // Not read-only: of what is written to RAM alone nothing is promised, not even that it is whole.
-            let faults = Faults { read_only: false, ..self.faults() };
+            let faults = self.faults();
             self.trace.push(format!("start with {faults:?}"));
             self.disk.schedule(faults);
         }

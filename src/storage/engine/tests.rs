@@ -222,3 +222,25 @@ fn a_message_of_256_bytes_that_stays_writes_less_than_a_kibibyte() {
     let each = (disk.operations().written_bytes - before) / 10_000;
     assert!(each < 1024, "{each} bytes for a row of 300");
 }
+
+#[test]
+fn what_was_written_while_the_disk_could_not_be_is_newer_than_the_journal_that_is_read_once_more() {
+    let disk = FaultyDisk::new(1);
+    let mut engine = open(&disk);
+    engine.apply(put(1, 10)).unwrap();
+    engine.apply(put(2, 10)).unwrap();
+    let disk = disk.crash(1);
+    disk.schedule(Faults { read_only: true, ..Faults::default() });
+    let mut engine = open(&disk);
+    engine.apply(put(1, 20)).unwrap();
+    engine.apply(Batch::default().delete(Table::Queue, 2_u32.to_be_bytes())).unwrap();
+    engine.mend(); // in vain
+    assert_eq!(keys(&engine), [1]);
+    disk.schedule(Faults::default());
+    engine.mend();
+    assert_eq!(engine.health(), Health::Well);
+    engine.rest();
+    let engine = open(&disk.crash(2));
+    assert_eq!(keys(&engine), [1]);
+    assert_eq!(engine.read(Table::Queue, &1_u32.to_be_bytes()).map(|value| value.len()), Some(20));
+}
