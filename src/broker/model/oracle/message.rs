@@ -48,6 +48,8 @@ pub(super) struct Permit {
     pub(super) kept: u32,
     /// The highest quality it may have.
     pub(super) qos: Qos,
+    /// It was on its way, perhaps not in the socket yet.
+    pub(super) begun: bool,
     /// Times the broker sent it; those of them without DUP; of these, with QoS 2.
     sent: u32,
     fresh: u32,
@@ -144,6 +146,7 @@ impl Sent {
                 must: false,
                 kept: 0,
                 qos: Qos::AtMostOnce,
+                begun: false,
                 sent: 0,
                 fresh: 0,
                 fresh_once: 0,
@@ -259,7 +262,8 @@ impl Sent {
 
     /// A session leaves a group (`None`: all of them).
     pub(super) fn leave(&mut self, of: Name, filter: Option<&str>) {
-        let had = self.permits.iter().any(|permit| permit.of == of && permit.sent > 0);
+        let had =
+            self.permits.iter().any(|permit| permit.of == of && (permit.sent > 0 || permit.begun));
         let exactly_once = self.offer.qos == Qos::ExactlyOnce;
         let concerned = |share: &&mut Share| filter.is_none_or(|filter| filter == share.filter);
         for share in self.shares.iter_mut().filter(concerned) {

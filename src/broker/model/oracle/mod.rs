@@ -196,6 +196,14 @@ impl Oracle {
         }
     }
 
+    /// The broker is in the process of sending a message (MQTT-4.8.2-4): with QoS 2 it is nobody else's
+    /// from now on, though its client's session ends (MQTT-4.8.2-5).
+    pub(super) fn sending(&mut self, client: usize, number: Number) {
+        if let Some(message) = self.messages.get_mut(number) {
+            message.permit(&self.lives[client]).begun = true;
+        }
+    }
+
     /// The client's application has a message.
     pub(super) fn arrived(&mut self, client: usize, arrival: &Arrival) {
         let life = &mut self.lives[client];

@@ -218,12 +218,13 @@ impl Oracle {
         let there = !clean && life.may_be_there && !life.over(last_seen, now);
         life.expected = (there, gone);
         life.left = None;
+        // Of one that ended by itself nobody is told when the disk knows.
+        life.cleaned = clean && life.ended.is_none();
         life.discarded = life.ended.take().or(life.discarded);
         life.expiry_s = expiry_s;
         life.longest_s = life.longest_s.max(expiry_s);
         life.may_be_there = expiry_s > 0;
         life.may_be_gone = gone || expiry_s == 0;
-        life.cleaned = clean;
         if clean {
             life.discarded = Some(now);
             self.let_go(client);

@@ -7,7 +7,7 @@ use crate::broker::intake::{Op, Ticket};
 use crate::broker::model::chance::Chance;
 use crate::broker::model::client::{Client, Line};
 use crate::broker::model::oracle::{Ending, Oracle};
-use crate::broker::model::packet;
+use crate::broker::model::packet::{self, Got};
 use crate::broker::slots::Key;
 use crate::broker::wire;
 use crate::service::testing::at;
@@ -83,6 +83,21 @@ impl World {
         any
     }
 
+    /// What the broker has begun to send to a client, though the socket has not all of it.
+    pub(super) fn sending(&mut self, client: usize) {
+        let Some(line) = &self.clients[client].line else { return };
+        let version = self.clients[client].profile.version;
+        let out = self.core.outbox(line.key).map(|out| &**out).unwrap_or_default();
+        let whole = [&line.partial, out].concat();
+        let mut rest = &whole[..];
+        while let Ok(Some(frame)) = wire::frame(rest, usize::MAX) {
+            rest = &rest[frame.size..];
+            if let Ok(Got::Publish(arrival)) = packet::read(version, &frame) {
+                self.oracle.sending(client, arrival.number);
+            }
+        }
+    }
+
     pub(super) fn owner(&self, key: Key) -> Option<usize> {
         let of = |client: &Client| client.line.as_ref().is_some_and(|line| line.key == key);
         self.clients.iter().position(of)
@@ -126,6 +141,7 @@ impl World {
     pub(super) fn crash(&mut self, cut: PowerCut) {
         self.crashes += 1;
         let mut chance = Chance::of(cut.chance);
+        (0..self.clients.len()).for_each(|client| self.sending(client));
         for client in &mut self.clients {
             for _ in 0..chance.below(6) {
                 client.read(&mut self.oracle);

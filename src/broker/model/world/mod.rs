@@ -158,6 +158,7 @@ impl World {
     }
 
     fn connect(&mut self, client: usize, clean: bool, will: Option<super::script::Testament>) {
+        self.sending(client);
         let old = self.clients[client].line.as_ref().map(|line| line.key);
         let mut fx = self.fx();
         let Some(key) = self.core.accept(fx.now, origin(client)) else { return };
@@ -173,6 +174,7 @@ impl World {
     }
 
     fn cut(&mut self, client: usize) {
+        self.sending(client);
         let Some(line) = self.clients[client].line.take() else { return };
         self.oracle.connection_ended(client, super::oracle::Ending::Broken);
         let mut fx = self.fx();
@@ -189,6 +191,7 @@ impl World {
         if !self.clients[client].line.as_ref().is_some_and(reads) {
             return self.cut(client); // the broker does not listen: it will never know
         }
+        self.sending(client);
         if !self.clients[client].disconnect(bye, &mut self.oracle) {
             return;
         }
