@@ -109,6 +109,11 @@ impl Client {
         self.flying.clear();
         self.owed.clear();
         self.asked.clear();
+        if clean {
+            // MQTT-3.1.2-4: its own part of the session, too, whether an answer comes or not.
+            self.received.clear();
+            self.outgoing.clear();
+        }
     }
 
     /// Whether it may send.
