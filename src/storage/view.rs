@@ -205,9 +205,10 @@ impl View {
         }
     }
     /// The tree has everything, these rows, too.
-    pub(super) fn in_tree(&self, rows: &Layer) {
+    pub(super) fn in_tree(&self, safe: &[&Layer]) {
         let mut layers = self.layers();
-        Arc::make_mut(&mut layers.held).remove_settled(rows);
+        let held = Arc::make_mut(&mut layers.held);
+        safe.iter().for_each(|rows| held.remove_settled(rows));
         layers.fresh = Arc::default();
     }
     /// A checkpoint may have reached the disk or not.

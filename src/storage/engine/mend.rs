@@ -164,6 +164,12 @@ impl<D: Disk> Engine<D> {
         };
         let fault = match opened {
             Ok(tree) => {
+                if !tree
+                    .generation()
+                    .is_ok_and(|told| told.is_none_or(|told| self.unsure.contains(&told)))
+                {
+                    self.unsure.clear(); // none of them has reached the disk: what comes next is written over it
+                }
                 self.view.settle(Some(tree));
                 if check == Check::Everything {
                     let _ = self.disk.remove(SUSPECT); // mostly not there

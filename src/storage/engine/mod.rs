@@ -100,6 +100,9 @@ pub(crate) struct Engine<D: Disk> {
     generation: u64,
     /// Checkpoints since the last frame of which nobody knows whether they are on the disk.
     attempts: Vec<u64>,
+    /// Checkpoints since the last that was made. One of them may have brought rows into the tree that were
+    /// refused: then none is made without all that is held, or half of a batch would be there.
+    unsure: Vec<u64>,
     /// What stays to be said while all is well: something was set aside.
     notice: Option<contract::Error>,
 }
@@ -129,6 +132,7 @@ impl<D: Disk> Engine<D> {
             reserve,
             generation: 0,
             attempts: Vec::new(),
+            unsure: Vec::new(),
             notice: None,
         };
         engine.start()?;
@@ -258,18 +262,26 @@ impl<D: Disk> Engine<D> {
     /// Everything fresh and these rows go into the tree, which then needs no journal.
     fn checkpoint(&mut self, rows: &Layer, changed: &[Changed<'_>]) -> Result<(), Fault> {
         let fresh = self.view.fresh();
-        let older = fresh
-            .iter()
-            .filter(|(key, row)| rows.get(key).is_none_or(|newer| newer.value == row.value));
-        let older = older.map(|(key, row)| Change { key, value: row.value.as_deref() });
-        self.settle(older.chain(changed.iter().map(Changed::change)), rows)
+        let held = if self.unsure.is_empty() { Arc::default() } else { self.view.held() };
+        let newer_in = |layer: &Layer, key: &[u8], row: &Row| {
+            layer.get(key).is_some_and(|other| other.version > row.version)
+        };
+        let older = fresh.iter().filter(|(key, row)| {
+            let same = rows.get(key).is_none_or(|newer| newer.value == row.value);
+            same && !newer_in(&held, key, row)
+        });
+        let refused =
+            held.iter().filter(|(key, row)| rows.get(key).is_none() && !newer_in(&fresh, key, row));
+        let kept = older.chain(refused).map(|(key, row)| (key, row.value.as_deref()));
+        let changes = kept.map(|(key, value)| Change { key, value });
+        self.settle(changes.chain(changed.iter().map(Changed::change)), &[rows, &held])
     }
 
     /// The tree gets these changes, with which it has everything.
     fn settle<'c>(
         &mut self,
         changes: impl Iterator<Item = Change<'c>>,
-        rows: &Layer,
+        safe: &[&Layer],
     ) -> Result<(), Fault> {
         let next = self.disk.random();
         let tree = self.open_tree_now()?;
@@ -277,11 +289,13 @@ impl<D: Disk> Engine<D> {
         drop(tree);
         if let Err(fault) = done {
             self.attempts.push(next);
+            self.unsure.push(next);
             self.view.doubt();
             return Err(fault);
         }
         self.attempts.clear();
-        self.view.in_tree(rows);
+        self.unsure.clear();
+        self.view.in_tree(safe);
         let earlier = self.view.tally.checkpoints.fetch_add(1, Relaxed);
         self.begin_journal(next);
         if earlier % LOOK_EACH == LOOK_EACH - 1 {
@@ -316,6 +330,9 @@ impl<D: Disk> Engine<D> {
         changed: &[Changed<'_>],
     ) -> Result<(), contract::Error> {
         let Err(fault) = self.checkpoint(rows, changed) else { return Ok(()) };
+        // It may have reached the disk: the tree may have any of them now.
+        let changed: Vec<_> = changed.iter().map(|c| Changed { in_tree: true, ..*c }).collect();
+        let changed = changed.as_slice();
         let mut cause = self.told(&fault);
         let grows = changed.iter().map(Changed::bytes).sum::<usize>()
             > changed.iter().map(|c| c.old_bytes).sum::<usize>();
@@ -358,6 +375,9 @@ impl<D: Disk> Engine<D> {
     /// A checkpoint in small steps, removals first: what they free is room for the rest. Until the
     /// last step the journal has everything, too.
     fn drain(&mut self) -> Result<(), Fault> {
+        if !self.unsure.is_empty() {
+            return self.checkpoint(&Layer::default(), &[]); // refused rows are there whole or not at all
+        }
         self.view.doubt();
         let fresh = self.view.fresh();
         let removals = fresh.iter().filter(|(_, row)| row.value.is_none());
@@ -373,7 +393,7 @@ impl<D: Disk> Engine<D> {
         }
         self.open_tree_now()?.apply(step, None)?;
         drop(fresh);
-        self.settle(std::iter::empty(), &Layer::default())
+        self.settle(std::iter::empty(), &[])
     }
 
     fn told(&self, fault: &Fault) -> contract::Error {

@@ -215,6 +215,9 @@ impl Storm {
     /// Some file is not what was written: a bit, a stretch of zeros, or its end is off.
     fn damage(&mut self) {
         let names = self.disk.names("").unwrap();
+        if names.is_empty() {
+            return; // the power went before there was a file
+        }
         let name = &names[self.random.below(names.len())];
         let (how, place) = (self.random.below(3), self.random.next());
         let count = 1 + self.random.below(2000);

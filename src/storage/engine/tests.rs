@@ -244,3 +244,34 @@ fn what_was_written_while_the_disk_could_not_be_is_newer_than_the_journal_that_i
     assert_eq!(keys(&engine), [1]);
     assert_eq!(engine.read(Table::Queue, &1_u32.to_be_bytes()).map(|value| value.len()), Some(20));
 }
+
+#[test]
+fn what_is_removed_while_a_checkpoint_fails_does_not_come_back_with_the_next() {
+    let disk = FaultyDisk::new(1);
+    let mut engine = open(&disk);
+    let first = engine.generation;
+    let mut put_keys = Vec::new();
+    while engine.generation == first && put_keys.len() < 11 {
+        engine.apply(put(put_keys.len() as u32, 300)).unwrap();
+        put_keys.push(put_keys.len() as u32);
+    }
+    assert_eq!(engine.generation, first, "all of them are in the journal only");
+    disk.schedule(Faults { room: Some(disk.used_bytes()), ..Faults::default() });
+    let mut removed = Vec::new();
+    for key in put_keys {
+        let batch = Batch::default().delete(Table::Queue, key.to_be_bytes());
+        let batch = batch.put(Table::Queue, [200], vec![7; 250]);
+        if engine.apply(batch).is_ok() {
+            removed.push(key);
+        }
+    }
+    assert!(matches!(engine.health(), Health::Tight(_)), "a checkpoint failed");
+    disk.schedule(Faults::default());
+    engine.mend();
+    engine.rest();
+    let engine = open(&disk.crash(2));
+    assert!(removed.len() > 5);
+    for key in removed {
+        assert_eq!(engine.read(Table::Queue, &key.to_be_bytes()), None, "{key} is back");
+    }
+}
