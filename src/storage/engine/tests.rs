@@ -250,15 +250,13 @@ fn what_is_removed_while_a_checkpoint_fails_does_not_come_back_with_the_next() {
     let disk = FaultyDisk::new(1);
     let mut engine = open(&disk);
     let first = engine.generation;
-    let mut put_keys = Vec::new();
-    while engine.generation == first && put_keys.len() < 11 {
-        engine.apply(put(put_keys.len() as u32, 300)).unwrap();
-        put_keys.push(put_keys.len() as u32);
+    for key in 0..11 {
+        engine.apply(put(key, 300)).unwrap();
     }
     assert_eq!(engine.generation, first, "all of them are in the journal only");
     disk.schedule(Faults { room: Some(disk.used_bytes()), ..Faults::default() });
     let mut removed = Vec::new();
-    for key in put_keys {
+    for key in 0..11_u32 {
         let batch = Batch::default().delete(Table::Queue, key.to_be_bytes());
         let batch = batch.put(Table::Queue, [200], vec![7; 250]);
         if engine.apply(batch).is_ok() {
