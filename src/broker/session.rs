@@ -89,6 +89,9 @@ pub(crate) struct Session {
     pub(crate) window: usize,
     next_seq: u64,
     promises: Promises,
+    /// What expired with QoS 2 is gone from the disk when this is settled. What came after it waits: a
+    /// kill would bring it back, not known to be unsent, behind that (§4.6).
+    pub(crate) gap: Option<Ticket>,
     /// The last ticket it was put down for.
     pub(crate) waits_for: Option<Ticket>,
     pub(crate) will: Option<Will>,
@@ -125,6 +128,7 @@ impl Session {
             window: usize::from(u16::MAX),
             next_seq: 1,
             promises: Promises::default(),
+            gap: None,
             waits_for: None,
             will: None,
             will_at: None,
@@ -165,6 +169,7 @@ impl Session {
     /// The ticket is settled. Gives what of it was not safe and was not sent: whoever published it was
     /// refused.
     pub(crate) fn settle(&mut self, ticket: Ticket, safe: bool) -> Vec<Waiting> {
+        self.gap.take_if(|gap| *gap == ticket);
         match self.promises.settle(ticket) {
             Some(numbers) if !safe => {
                 self.queue.retract(|waiting| waiting.promised && numbers.contains(&waiting.seq))
@@ -177,6 +182,13 @@ impl Session {
     pub(crate) fn is_safe(&self, waiting: &Waiting) -> bool {
         let must = waiting.held || waiting.qos == Qos::ExactlyOnce && self.durable;
         !must || !self.promises.waits(waiting.seq)
+    }
+
+    /// Whether a kill could bring this message back, though it expired: with QoS 2 it is not known then
+    /// that it was not begun.
+    pub(crate) fn leaves_gap(&self, expired: &Waiting) -> bool {
+        let moved = expired.origin.as_ref().is_none_or(|origin| origin.moved);
+        self.durable_row().is_some() && expired.qos == Qos::ExactlyOnce && moved
     }
 
     /// Whether this message may be sent now, with at most so many bytes in flight.

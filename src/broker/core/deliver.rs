@@ -219,6 +219,9 @@ impl Core {
                 expired.push(gone);
                 continue;
             }
+            if session.gap.is_some() || expired.iter().any(|gone| session.leaves_gap(gone)) {
+                break;
+            }
             let Some(first) = session.queue.first() else { break };
             // Judged again: it may have waited for a client that has another role now.
             let message = &first.message;
@@ -274,9 +277,31 @@ impl Core {
         let told = gone.iter().filter(|waiting| !self.is_of_drops(&waiting.message)).count();
         self.counters.dropped(why, gone.len() - told);
         self.note_drops(key, why, told, fx);
+        if why == Drop::Expired {
+            self.close_gap(key, &gone, fx);
+        }
         for waiting in gone {
             self.forget(key, waiting.seq, waiting.origin.as_deref(), fx);
         }
+    }
+
+    /// What expired and might come back after a kill is gone from the disk before anything follows it.
+    fn close_gap(&mut self, key: Key, gone: &[Waiting], fx: &mut Effects) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let Some(row) = session.durable_row() else { return };
+        let left = gone.iter().filter(|waiting| session.leaves_gap(waiting));
+        let rows =
+            left.map(|waiting| (Table::Queue, super::rows::queue_key(row, waiting.seq), None));
+        let before = fx.promise.batch.writes.len();
+        fx.promise.batch.writes.extend(rows);
+        if fx.promise.batch.writes.len() == before {
+            return;
+        }
+        let ticket = self.promise(fx);
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.gap = Some(ticket);
+        }
+        self.session_waits(key, ticket);
     }
 
     /// The row of a message that is done with goes, wherever it is.

@@ -241,3 +241,31 @@ fn seed_4113_a_session_that_was_resumed_is_away_since_it_was_left_again() {
         ],
     );
 }
+
+#[test]
+fn seed_4710_what_expired_does_not_come_back_behind_what_followed_it() {
+    let slow = Profile { receive_maximum: 1, eager: false, ..PROFILE };
+    let answer = Step::Answer { client: 0, which: 0 };
+    let read = Step::Read { client: 0, packets: 4 };
+    plays(
+        &[slow, PROFILE],
+        &[
+            connect(0),
+            connect(1),
+            subscribe(0, "b/y", Qos::ExactlyOnce),
+            Pass { ms: 20 },
+            publish(1, "b/y", Qos::ExactlyOnce, 0),
+            publish(1, "b/y", Qos::ExactlyOnce, 2),
+            publish(1, "b/y", Qos::ExactlyOnce, 0),
+            Pass { ms: 6_000 },
+            read,
+            answer,
+            Pass { ms: 20 },
+            read,
+            answer,
+            Pass { ms: 20 },
+            read,
+            Crash { chance: 1, down_ms: 10, again: None },
+        ],
+    );
+}

@@ -238,3 +238,31 @@ fn a_pubrec_that_refuses_is_the_end_of_its_message() {
     world.commit();
     assert_eq!(world.rows(Table::Queue), 0);
 }
+
+#[test]
+fn what_expired_is_gone_from_the_disk_before_the_next_goes_out() {
+    let mut world = World::new();
+    let (_, writer) = pair(&mut world);
+    let mut one = PropertyBuffer::new();
+    one.session_expiry_interval(3600).receive_maximum(1);
+    let one_at_a_time = Connect { properties: one.as_properties(), ..connect("reader") };
+    let (reader, _) = world.connected(1, one_at_a_time);
+    let mut mortal = PropertyBuffer::new();
+    mortal.message_expiry_interval(1);
+    world.publish_with(writer, twice(1, "x"));
+    world.publish_with(writer, Publish { properties: mortal.as_properties(), ..twice(2, "y") });
+    world.publish_with(writer, twice(3, "z"));
+    world.commit();
+    assert_eq!(payloads(&world.got(reader)), [("x", false)]);
+    world.pass(2);
+    world.send(reader, &Packet::PubRec(ack(1)));
+    world.commit();
+    world.got(reader);
+    world.send(reader, &Packet::PubComp(ack(1)));
+    assert_eq!(world.got(reader), [], "y may still come back");
+    world.commit();
+    assert_eq!(payloads(&world.got(reader)), [("z", false)]);
+    let mut world = world.killed();
+    let (reader, _) = world.lasting(1, "reader");
+    assert_eq!(payloads(&world.got(reader)), [("z", true)]);
+}
