@@ -153,6 +153,9 @@ pub(crate) struct Incoming<'a> {
     /// It is a will: whoever would remember it after a crash gets it when it is on disk that it was
     /// published, or it would come a second time.
     pub(crate) will: bool,
+    /// Its packet identifier goes to disk: with QoS 2 nobody gets it before, or it would come to them a
+    /// second time when that fails and its publisher sends it again.
+    pub(crate) noted: bool,
     pub(crate) shared: OnceCell<Arc<Message>>,
 }
 
@@ -169,6 +172,7 @@ impl<'a> Incoming<'a> {
             from: &message.from,
             audience: message.audience.as_ref(),
             will: false,
+            noted: false,
             shared: OnceCell::from(message.clone()),
         }
     }

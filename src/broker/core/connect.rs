@@ -7,6 +7,7 @@ use super::connection::{Answer, Owed, State};
 use super::{Core, Effects, Timer, alias};
 use crate::broker::acl;
 use crate::broker::identity::{self, Facts, Password, Rules};
+use crate::broker::intake::Ticket;
 use crate::broker::limits::{Limit, Limits};
 use crate::broker::message::Message;
 use crate::broker::notice;
@@ -28,8 +29,8 @@ const LONGEST_CLIENT_ID: usize = 256;
 struct Entered {
     session: Key,
     present: bool,
-    /// The disk tells of it, or of another before it, what is not so any more.
-    stale: bool,
+    /// The disk tells of it, or of another before it, what is not so any more, until this is settled.
+    stale: Option<Ticket>,
 }
 
 /// Why nobody is let in.
@@ -235,11 +236,13 @@ impl Core {
         } else {
             connect.client_id.into()
         };
-        let mut stale = false;
+        let mut stale = None;
         if let Some(&old) = self.clients.get(&client) {
-            stale = self.sessions.get(old).is_some_and(|old| old.is_told(connect.clean_start));
+            let told = self.sessions.get(old).is_some_and(|old| old.is_told(connect.clean_start));
+            stale = told.then(|| self.promise(fx));
             self.take_over(old, connect.clean_start, fx);
         }
+        let stale = stale.or_else(|| self.endings.get(&client).copied());
         let at = match self.clients.get(&client) {
             Some(&session) => Entered { session, present: true, stale },
             None => {
@@ -341,16 +344,21 @@ impl Core {
     }
 
     /// CONNACK, when the disk has nothing left that says otherwise.
-    fn welcome_when_safe(&mut self, key: Key, stale: bool, ack: ConnAck<'_>, fx: &mut Effects) {
+    fn welcome_when_safe(
+        &mut self,
+        key: Key,
+        stale: Option<Ticket>,
+        ack: ConnAck<'_>,
+        fx: &mut Effects,
+    ) {
         let packet = Packet::ConnAck(ack);
-        if !stale {
+        if stale.is_none() {
             return self.send(key, &packet, fx);
         }
         let Some(connection) = self.connections.get(key) else { return };
         let (version, max, mut bytes) = (connection.version, connection.max_packet, Vec::new());
         let _ = wire::encode_within(version, &packet, max, &mut bytes);
-        let ticket = self.promise(fx);
-        self.owe(key, Owed::success(Answer::ConnAck(bytes.into()), Some(ticket)), fx);
+        self.owe(key, Owed::success(Answer::ConnAck(bytes.into()), stale), fx);
     }
 
     /// §3.2.2.3.15: below what a client may make its response topics, `maestro/app/<name>/reply/`.

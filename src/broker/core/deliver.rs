@@ -103,7 +103,8 @@ impl Core {
         }
         let mut waiting = Waiting::new(incoming.shared().clone(), share.qos, 0);
         (waiting.retain, waiting.identifiers) = (share.retain, share.identifiers);
-        waiting.held = incoming.will;
+        waiting.promised = incoming.noted && share.qos == Qos::ExactlyOnce;
+        waiting.held = incoming.will || waiting.promised;
         self.enqueue(key, waiting, window, fx)
     }
 
@@ -116,7 +117,7 @@ impl Core {
         fx: &mut Effects,
     ) -> bool {
         let row = self.sessions.get(key).and_then(Session::durable_row);
-        let promised = row.is_some() && window == Window::Promise;
+        let promised = (row.is_some() || waiting.promised) && window == Window::Promise;
         // Of a will nobody is told: it goes out without its commit when that fails, but not with QoS 2,
         // whose packet identifier a kill would take away.
         waiting.promised = promised && (!waiting.held || waiting.qos == Qos::ExactlyOnce);

@@ -163,6 +163,9 @@ impl Core {
         }
         self.tell_presence(&session.client, None, fx);
         let Some(row) = session.row else { return };
+        let ticket = self.promise(fx);
+        self.endings.insert(session.client.clone(), ticket);
+        self.waiting.entry(ticket).or_default().push(Waiter::Ending(session.client.clone()));
         let writes = &mut fx.promise.batch.writes;
         writes.push((Table::Session, session.client.as_bytes().to_vec(), None));
         if session.durable {

@@ -130,6 +130,7 @@ impl Core {
             from: &name,
             audience: audience.as_ref(),
             will: false,
+            noted: false,
             shared: OnceCell::new(),
         };
         self.counters.published += 1;

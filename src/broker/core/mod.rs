@@ -127,6 +127,8 @@ pub(crate) struct Core {
     heaviest: Option<relieve::Heaviest>,
     /// What the bytes of one connection have cost in this call, in steps of roughly 100 ns.
     spent: usize,
+    /// Sessions that the disk may still have, though they ended, by client id.
+    endings: HashMap<Arc<str>, Ticket>,
     /// Who waits for a ticket.
     waiting: HashMap<Ticket, Vec<Waiter>>,
     held: HashMap<Ticket, Held>,
@@ -152,6 +154,8 @@ enum Waiter {
     Session(Key),
     /// The same for a shared subscription.
     Group(Key),
+    /// The session of this client id ended.
+    Ending(Arc<str>),
     Link(Reply),
 }
 
@@ -182,6 +186,7 @@ impl Core {
             sent: Total::default(),
             heaviest: None,
             spent: 0,
+            endings: HashMap::new(),
             waiting: HashMap::new(),
             held: HashMap::new(),
             next_ticket: 1,

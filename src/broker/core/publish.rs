@@ -93,12 +93,13 @@ impl Core {
         }
         let Some(session) = self.sessions.get(session_key) else { return };
         let (from, client) = (session.principal.clone(), session.client.clone());
+        let (name, noted) =
+            (session.name.clone(), twice.is_some() && session.durable_row().is_some());
         self.counters.published += 1;
         let mut forward = PropertyBuffer::new();
         if !publish.properties.is_empty() {
             forward.forward(publish.properties);
         }
-        let name = session.name.clone();
         let incoming = Incoming {
             topic: publish.topic,
             payload: publish.payload,
@@ -109,6 +110,7 @@ impl Core {
             from: &name,
             audience: None,
             will: false,
+            noted,
             shared: OnceCell::new(),
         };
         let publisher = Publisher { session: session_key, receipt: twice };

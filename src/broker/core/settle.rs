@@ -4,6 +4,8 @@
 //! yet will not. MQTT 5 says so; in 3.1.1, which has no refusal, the connection is closed, and so it
 //! is where MQTT 5 has none either (PUBCOMP). Filters go back to what they were.
 
+use std::collections::HashMap;
+
 use super::connection::Undo;
 use super::publish::{contract_code, reason_of};
 use super::{Core, Effects, Waiter};
@@ -55,6 +57,7 @@ impl Core {
                 }
                 Waiter::Session(key) => self.settle_session(key, ticket, result.is_ok(), fx),
                 Waiter::Group(key) => self.settle_group(key, ticket, result.is_ok(), fx),
+                Waiter::Ending(client) => self.settle_ending(&client, ticket),
                 Waiter::Connection(key) => self.settle_connection(key, ticket, result, fx),
             }
         }
@@ -94,10 +97,20 @@ impl Core {
                         session.received.wait_on(from, to);
                     }
                 }
-                Waiter::Group(_) | Waiter::Link(_) => {}
+                Waiter::Group(_) | Waiter::Ending(_) | Waiter::Link(_) => {}
             }
         }
         self.waiting.entry(to).or_default().extend(waiters);
+    }
+
+    /// The disk knows that a session ended, or knows nothing any more.
+    fn settle_ending(&mut self, client: &str, ticket: Ticket) {
+        if self.endings.get(client) == Some(&ticket) {
+            self.endings.remove(client);
+        }
+        if self.endings.is_empty() && self.endings.capacity() > 64 {
+            self.endings = HashMap::new(); // a crowd's memory is given back
+        }
     }
 
     fn settle_session(&mut self, key: Key, ticket: Ticket, safe: bool, fx: &mut Effects) {

@@ -97,7 +97,7 @@ impl Core {
             return false;
         }
         let durable = group.durable;
-        let promised = durable && window == Window::Promise;
+        let promised = (durable || incoming.noted) && window == Window::Promise;
         let ticket = promised.then(|| self.promise(fx));
         let held = incoming.will;
         let Some(group) = self.groups.get_mut(key) else { return false };
@@ -164,7 +164,7 @@ impl Core {
             if first.held && group.promises.waits(first.seq) {
                 return;
             }
-            let message = first.message.clone();
+            let (message, seq) = (first.message.clone(), first.seq);
             let chosen = group.choose(|member| {
                 sessions.get(member.session).is_some_and(|session| {
                     let audience = message.audience.as_deref();
@@ -173,6 +173,13 @@ impl Core {
                 })
             });
             let Some(member) = chosen else { return };
+            // What its publisher may send again goes where the disk has it, or after that.
+            let durable =
+                sessions.get(member.session).is_some_and(|one| one.durable_row().is_some());
+            let once = message.qos.min(member.options.qos) == Qos::ExactlyOnce;
+            if once && !durable && group.promises.waits(seq) {
+                return;
+            }
             let Some(waiting) = group.queue.pop() else { return };
             self.give(key, member, waiting, fx);
         }

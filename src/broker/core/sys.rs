@@ -246,6 +246,7 @@ impl Core {
             from: &from,
             audience: None,
             will: false,
+            noted: false,
             shared: OnceCell::new(),
         };
         self.fan_out(&incoming, None, Window::Background, fx);

@@ -3,7 +3,7 @@
 use super::script::Step::{
     Connect, Crash, CrashAtWrite, Mend, Pass, Publish, Restart, Subscribe, Trouble,
 };
-use super::script::{Fault, Keep, Profile, Script, Step, Testament};
+use super::script::{Bye, Fault, Keep, Profile, Script, Step, Testament};
 use super::world;
 use crate::broker::wire::{Qos, Version};
 
@@ -266,6 +266,94 @@ fn seed_4710_what_expired_does_not_come_back_behind_what_followed_it() {
             Pass { ms: 20 },
             read,
             Crash { chance: 1, down_ms: 10, again: None },
+        ],
+    );
+}
+
+#[test]
+fn seed_36296_what_a_kill_leaves_with_a_member_of_a_group_ends_with_its_session() {
+    for writes in 0..12 {
+        plays(
+            &[PROFILE, PROFILE],
+            &[
+                connect(0),
+                connect(1),
+                subscribe(1, "$share/one/s/#", Qos::ExactlyOnce),
+                subscribe(0, "$share/one/s/#", Qos::AtLeastOnce),
+                Pass { ms: 20 },
+                CrashAtWrite {
+                    writes,
+                    chance: 4_445_069_102_382_817_804,
+                    down_ms: 10,
+                    again: None,
+                },
+                publish(0, "s/w", Qos::ExactlyOnce, 0),
+                publish(0, "s/w", Qos::ExactlyOnce, 0),
+                Pass { ms: 6_000 },
+                Connect { client: 1, clean: true, will: None },
+            ],
+        );
+    }
+}
+
+#[test]
+fn seed_1498_a_publish_that_was_refused_was_with_nobody() {
+    let old = Profile { version: Version::V311, ..PROFILE };
+    let passing = Profile { expiry_s: 0, ..PROFILE };
+    for filter in ["a/#", "$share/one/s/#"] {
+        let topic = if filter == "a/#" { "a/y" } else { "s/w" };
+        plays(
+            &[old, passing],
+            &[
+                connect(1),
+                subscribe(1, filter, Qos::ExactlyOnce),
+                connect(0),
+                Trouble { fault: Fault::ReadOnly },
+                publish(0, topic, Qos::ExactlyOnce, 0),
+                Pass { ms: 300 },
+                connect(0),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_session_that_ended_by_itself_is_gone_once_its_client_is_greeted_again() {
+    for writes in 0..12 {
+        let brief = Profile { expiry_s: 30, ..PROFILE };
+        plays(
+            &[brief],
+            &[
+                connect(0),
+                subscribe(0, "a/#", Qos::ExactlyOnce),
+                Pass { ms: 20 },
+                CrashAtWrite { writes, chance: 1, down_ms: 10, again: None },
+                Step::Disconnect { client: 0, bye: Bye::Forget },
+                connect(0),
+                publish(0, "a/x", Qos::AtLeastOnce, 0),
+                Pass { ms: 20 },
+                connect(0),
+                publish(0, "a/x", Qos::AtLeastOnce, 0),
+            ],
+        );
+    }
+}
+
+#[test]
+fn seed_43453_what_comes_again_under_a_subscription_of_qos_0_may_be_lost() {
+    let idle = Profile { version: Version::V311, eager: false, ..PROFILE };
+    plays(
+        &[PROFILE, idle],
+        &[
+            connect(1),
+            subscribe(1, "+/x", Qos::ExactlyOnce),
+            Pass { ms: 6 },
+            connect(0),
+            publish(0, "a/x", Qos::ExactlyOnce, 0),
+            Crash { chance: 1, down_ms: 10, again: None },
+            connect(1),
+            subscribe(1, "+/x", Qos::AtMostOnce),
+            connect(0),
         ],
     );
 }

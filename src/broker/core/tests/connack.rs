@@ -140,3 +140,19 @@ fn a_clean_start_is_answered_although_the_disk_is_full() {
     world.full();
     assert_eq!(world.got(key), [Got::ConnAck { present: false, reason: Reason::Success }]);
 }
+
+#[test]
+fn who_comes_back_is_greeted_when_a_session_that_ended_is_gone_from_the_disk() {
+    let mut world = World::new();
+    let (reader, _) = world.lasting(1, "reader");
+    world.subscribe(reader, "q", Qos::AtLeastOnce);
+    world.core.closed(reader, &mut world.fx);
+    world.commit();
+    world.pass(3600);
+    let key = world.raw(1);
+    world.send(key, &Packet::Connect(connect("reader")));
+    assert_eq!(world.got(key), [], "a kill would bring it back");
+    world.commit();
+    assert_eq!(world.got(key), [Got::ConnAck { present: false, reason: Reason::Success }]);
+    assert!(!world.killed().lasting(1, "reader").1);
+}

@@ -266,3 +266,20 @@ fn what_expired_is_gone_from_the_disk_before_the_next_goes_out() {
     let (reader, _) = world.lasting(1, "reader");
     assert_eq!(payloads(&world.got(reader)), [("z", true)]);
 }
+
+#[test]
+fn a_publish_that_is_not_safe_was_with_nobody_whoever_they_are() {
+    for filter in ["q", "$share/g/q"] {
+        let mut world = World::new();
+        let reader = world.client(1, "reader");
+        world.subscribe(reader, filter, Qos::ExactlyOnce);
+        let (writer, _) = world.lasting(2, "writer");
+        world.commit();
+        world.publish_with(writer, twice(1, "x"));
+        assert_eq!(world.got(reader), [], "{filter}: nor will be, perhaps");
+        world.full();
+        world.publish_with(writer, Publish { dup: true, ..twice(1, "x") });
+        world.commit();
+        assert_eq!(payloads(&world.got(reader)), [("x", false)], "{filter}");
+    }
+}

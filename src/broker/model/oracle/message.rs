@@ -196,10 +196,15 @@ impl Sent {
         self.permits.iter_mut().for_each(|permit| permit.in_ram = false);
     }
 
-    /// What only RAM knew is forgotten.
-    pub(super) fn crashed(&mut self) {
+    /// What only RAM knew is forgotten. What a group got with QoS 2 may be on disk as the message of one
+    /// of those who were here, and is then on its way to nobody else (MQTT-4.8.2-5): that it was not
+    /// sent is not known any more.
+    pub(super) fn crashed(&mut self, here: &[Name]) {
         for permit in &mut self.permits {
             permit.forgotten += u32::from(std::mem::take(&mut permit.in_ram));
+            permit.begun |= here.contains(&permit.of)
+                && permit.qos.min(self.offer.qos) == Qos::ExactlyOnce
+                && self.shares.iter().any(|share| share.members.contains(&permit.of));
         }
     }
 

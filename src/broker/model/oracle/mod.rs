@@ -154,9 +154,12 @@ impl Oracle {
             let wanted = life.wanted(message.offer.topic, own);
             let Some(wish) = wanted else { continue };
             let must = first && wish.held && !life.may_be_gone && wish.low > Qos::AtMostOnce;
+            // Sent again before it was acknowledged: a kill may have left of it only what is sent now,
+            // and with QoS 0 nothing is promised (MQTT-4.3.1).
+            let weak = !first && message.fate != Fate::Acknowledged && wish.low == Qos::AtMostOnce;
             let permit = message.permit(life);
             permit.live = true;
-            permit.must |= must;
+            permit.must = (permit.must || must) && !weak;
             permit.first |= first;
             permit.qos = permit.qos.max(wish.high);
         }
@@ -269,7 +272,9 @@ impl Oracle {
     /// The power went. `now` is when it is back.
     pub(super) fn crashed(&mut self, down_ms: u64) {
         self.doubts += 1;
-        self.messages.iter_mut().for_each(|message| message.crashed());
+        let here = self.lives.iter().filter(|life| life.left.is_none()).map(Life::name);
+        let here: Vec<_> = here.collect();
+        self.messages.iter_mut().for_each(|message| message.crashed(&here));
         let went = self.now;
         let known = self.trouble.unwrap_or(went);
         for topic in self.topics.values_mut() {

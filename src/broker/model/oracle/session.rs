@@ -218,8 +218,7 @@ impl Oracle {
         let there = !clean && life.may_be_there && !life.over(last_seen, now);
         life.expected = (there, gone);
         life.left = None;
-        // Of one that ended by itself nobody is told when the disk knows.
-        life.cleaned = clean && life.ended.is_none();
+        life.cleaned = clean || life.ended.is_some();
         life.discarded = life.ended.take().or(life.discarded);
         life.expiry_s = expiry_s;
         life.longest_s = life.longest_s.max(expiry_s);
@@ -248,11 +247,14 @@ impl Oracle {
         }
         // While it is connected it is there. What was before it is gone from the disk, too, unless that
         // takes nothing (design §6: the daemon runs on from RAM).
-        let trouble = self.trouble.is_some();
+        let (trouble, now) = (self.trouble.is_some(), self.now);
         let life = &mut self.lives[client];
         life.may_be_gone = false;
         if life.cleaned && !trouble {
             (life.discarded, life.cleaned) = (None, false);
+        }
+        if !present && trouble && life.longest_s > 0 {
+            life.discarded = Some(now); // it expired, perhaps
         }
     }
 
