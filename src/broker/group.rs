@@ -73,6 +73,8 @@ pub(crate) struct Group {
     pub(crate) promises: Promises,
     /// Its queue is on disk.
     pub(crate) durable: bool,
+    /// The disk did not take what a member was to get: it waits a moment.
+    pub(crate) rests: bool,
     /// A former member has perhaps still to acknowledge something of it.
     pub(crate) strays: bool,
     /// What nobody got, and nobody was told.
@@ -89,6 +91,7 @@ impl Group {
             next_seq: 1,
             promises: Promises::default(),
             durable: false,
+            rests: false,
             strays: false,
             drops: Drops::default(),
         }

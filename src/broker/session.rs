@@ -166,16 +166,17 @@ impl Session {
         self.promises.add(ticket, self.next_seq);
     }
 
-    /// The ticket is settled. Gives what of it was not safe and was not sent: whoever published it was
-    /// refused.
-    pub(crate) fn settle(&mut self, ticket: Ticket, safe: bool) -> Vec<Waiting> {
+    /// The ticket is settled. Gives what of it was not safe and was not sent: what was refused to its
+    /// publisher, and what stays to be sent when it is safe.
+    pub(crate) fn settle(&mut self, ticket: Ticket, safe: bool) -> (Vec<Waiting>, Vec<Waiting>) {
         self.gap.take_if(|gap| *gap == ticket);
-        match self.promises.settle(ticket) {
-            Some(numbers) if !safe => {
-                self.queue.retract(|waiting| waiting.promised && numbers.contains(&waiting.seq))
-            }
-            Some(_) | None => Vec::new(),
-        }
+        let settled = self.promises.settle(ticket).filter(|_| !safe);
+        let Some(numbers) = settled else { return (Vec::new(), Vec::new()) };
+        let ours = |waiting: &Waiting| numbers.contains(&waiting.seq);
+        let refused = self.queue.retract(|waiting| waiting.promised && ours(waiting));
+        let once = |waiting: &Waiting| waiting.qos == Qos::ExactlyOnce && self.durable;
+        let unsafe_yet = self.queue.retract(|waiting| once(waiting) && ours(waiting));
+        (refused, unsafe_yet)
     }
 
     /// Whether this message is on disk, if it must be before it is sent.
@@ -297,9 +298,9 @@ mod tests {
         assert!(!session.may_fly(&first, usize::MAX));
         session.queue.push(first.clone());
         session.queue.push(second.clone());
-        assert!(session.settle(7, true).is_empty());
+        assert!(session.settle(7, true).0.is_empty());
         assert!(session.may_fly(&first, usize::MAX) && !session.may_fly(&second, usize::MAX));
-        let back = session.settle(8, false);
+        let (back, _) = session.settle(8, false);
         assert_eq!(back.iter().map(|waiting| waiting.seq).collect::<Vec<_>>(), [2]);
     }
 }

@@ -109,7 +109,7 @@ impl Core {
     }
 
     /// Puts a message with an acknowledgement behind the others; true when it is on its way to disk.
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         key: Key,
         mut waiting: Waiting,
@@ -118,9 +118,9 @@ impl Core {
     ) -> bool {
         let row = self.sessions.get(key).and_then(Session::durable_row);
         let promised = (row.is_some() || waiting.promised) && window == Window::Promise;
-        // Of a will nobody is told: it goes out without its commit when that fails, but not with QoS 2,
-        // whose packet identifier a kill would take away.
-        waiting.promised = promised && (!waiting.held || waiting.qos == Qos::ExactlyOnce);
+        // Of a will nobody is told: it goes out without its commit when that fails, with QoS 2 when the
+        // disk takes it (see `again`).
+        waiting.promised = promised && (waiting.promised || !waiting.held);
         let ticket = promised.then(|| self.promise(fx));
         let Some(session) = self.sessions.get_mut(key) else { return false };
         if let Some(ticket) = ticket {

@@ -25,12 +25,14 @@
 //! | `share` | which member of a shared subscription gets it |
 //! | `link` | the same for the links of this process |
 //! | `leave` | the end of connections and sessions, wills |
+//! | `again` | what waits for a disk in trouble to be well |
 //! | `relieve` | who gives way when too much is held for all together |
 //! | `tell` | the broker's own words: refusals, presence |
 //! | `settle` | what waited for the disk, or the gate |
 //! | `timers` | what is due when |
 //! | `rows`, `restore` | sessions, queues and retained messages on disk |
 
+mod again;
 mod alias;
 #[cfg(any(test, fuzzing))]
 mod check;
@@ -132,6 +134,7 @@ pub(crate) struct Core {
     /// Who waits for a ticket.
     waiting: HashMap<Ticket, Vec<Waiter>>,
     held: HashMap<Ticket, Held>,
+    again: again::Again,
     next_ticket: Ticket,
     next_row: u64,
     encoded: rows::Encoded,
@@ -189,6 +192,7 @@ impl Core {
             endings: HashMap::new(),
             waiting: HashMap::new(),
             held: HashMap::new(),
+            again: again::Again::default(),
             next_ticket: 1,
             next_row: 1,
             encoded: rows::Encoded::default(),
@@ -246,6 +250,7 @@ impl Core {
                 Timer::GroupDropped(key) => self.group_drops_due(key, fx),
                 Timer::Retained => self.retained_due(fx),
                 Timer::Sys => self.sys_due(fx),
+                Timer::Again => self.again_due(fx),
             }
         }
         self.relieve(fx);

@@ -116,9 +116,10 @@ impl Core {
     fn settle_session(&mut self, key: Key, ticket: Ticket, safe: bool, fx: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let row = session.durable_row();
-        let taken_back = session.settle(ticket, safe);
+        let (taken_back, unsafe_yet) = session.settle(ticket, safe);
         let refused = session.received.settle(ticket, safe);
         self.forget_rows(row, taken_back.iter().map(|waiting| waiting.seq), fx);
+        self.try_again(key, unsafe_yet, fx);
         for packet_id in refused {
             if let Some(row) = row {
                 let key = super::rows::received_key(row, packet_id);

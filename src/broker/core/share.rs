@@ -112,7 +112,7 @@ impl Core {
             fx.writes(window).writes.push((Table::Group, row_key, Some(row)));
         }
         let waiting = Waiting {
-            promised: promised && (!held || incoming.qos == Qos::ExactlyOnce), // see `enqueue`
+            promised: promised && !held, // see `enqueue`
             held,
             origin: Some(Box::new(origin)),
             ..Waiting::new(message, incoming.qos, seq)
@@ -160,7 +160,7 @@ impl Core {
                 self.group_dropped(key, vec![expired], Drop::Expired, fx);
                 continue;
             }
-            let Some(first) = group.queue.first() else { return };
+            let Some(first) = group.queue.first().filter(|_| !group.rests) else { return };
             if first.held && group.promises.waits(first.seq) {
                 return;
             }
@@ -251,7 +251,7 @@ impl Core {
         self.give_back(key, back, fx);
     }
 
-    fn give_back(&mut self, session: Key, back: Vec<Waiting>, fx: &mut Effects) {
+    pub(super) fn give_back(&mut self, session: Key, back: Vec<Waiting>, fx: &mut Effects) {
         let own_row = self.sessions.get(session).and_then(Session::durable_row);
         let mut by_group: Vec<(Key, Vec<Waiting>)> = Vec::new();
         for waiting in back {

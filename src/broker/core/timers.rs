@@ -26,6 +26,8 @@ pub(super) enum Timer {
     Retained,
     /// The figures of `$SYS` are said again.
     Sys,
+    /// What the disk did not take is tried again.
+    Again,
 }
 
 /// All of it.
@@ -89,7 +91,8 @@ impl Timers {
             | Timer::Session(_)
             | Timer::Dropped(_)
             | Timer::GroupDropped(_)
-            | Timer::Sys => holds(*at, *timer),
+            | Timer::Sys
+            | Timer::Again => holds(*at, *timer),
         });
         self.heap.shrink_to(FEW);
         self.crowded = 2 * self.heap.len();
@@ -113,7 +116,7 @@ impl Core {
                     .is_some_and(|session| [session.will_at, session.ends_at].contains(&Some(at))),
                 Timer::Dropped(key) => sessions.get(key).is_some(),
                 Timer::GroupDropped(key) => groups.get(key).is_some(),
-                Timer::Retained | Timer::Sys => true,
+                Timer::Retained | Timer::Sys | Timer::Again => true,
             });
         }
     }

@@ -357,3 +357,43 @@ fn seed_43453_what_comes_again_under_a_subscription_of_qos_0_may_be_lost() {
         ],
     );
 }
+
+#[test]
+fn seed_1038_a_will_of_qos_2_is_not_lost_on_a_disk_in_trouble() {
+    let will = Testament { topic: "a/x", qos: Qos::ExactlyOnce, retain: false, delay_s: 0 };
+    plays(
+        &[PROFILE, PROFILE],
+        &[
+            connect(1),
+            subscribe(1, "+/x", Qos::ExactlyOnce),
+            Pass { ms: 20 },
+            Connect { client: 0, clean: false, will: Some(will) },
+            Pass { ms: 20 },
+            Trouble { fault: Fault::ReadOnly },
+            Step::Cut { client: 0 },
+            Pass { ms: 300 },
+        ],
+    );
+}
+
+#[test]
+fn seed_162_what_the_disk_has_as_the_groups_is_sent_with_qos_2_to_nobody() {
+    for ms in [0, 1, 2, 4, 6] {
+        plays(
+            &[PROFILE],
+            &[
+                connect(0),
+                subscribe(0, "$share/two/t/v", Qos::ExactlyOnce),
+                Pass { ms: 20 },
+                publish(0, "t/v", Qos::ExactlyOnce, 0),
+                Step::Cut { client: 0 },
+                Pass { ms: 20 },
+                connect(0),
+                Pass { ms },
+                Trouble { fault: Fault::Writes },
+                Pass { ms: 300 },
+                Crash { chance: 1, down_ms: 10, again: None },
+            ],
+        );
+    }
+}

@@ -306,3 +306,25 @@ fn what_a_member_without_a_session_was_sent_before_it_left_is_not_lost_by_a_kill
     world.commit();
     assert_eq!(world.rows(Table::Group), 0);
 }
+
+#[test]
+fn what_a_member_is_to_get_with_qos_2_stays_the_groups_until_the_disk_has_it_otherwise() {
+    let mut world = World::new();
+    let a = member(&mut world, "a", Qos::ExactlyOnce);
+    world.core.closed(a, &mut world.fx);
+    world.commit();
+    let (writer, _) = world.lasting(2, "writer");
+    world.publish(writer, "q", "1", Qos::ExactlyOnce);
+    world.commit();
+    let (a, _) = world.lasting(1, "a");
+    world.got(a);
+    world.full();
+    assert_eq!(gets(&mut world, a), []);
+    world.pass(1);
+    world.full();
+    assert_eq!(gets(&mut world, a), []);
+    world.pass(1);
+    world.commit();
+    assert_eq!(gets(&mut world, a), fresh(&["1"]));
+    assert_eq!((world.rows(Table::Group), world.rows(Table::Queue)), (0, 1));
+}

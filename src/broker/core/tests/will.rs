@@ -239,3 +239,28 @@ fn a_will_is_published_while_the_disk_is_full() {
     world.full();
     assert_eq!(payloads(&world.got(reader)), [("gone", false)]);
 }
+
+#[test]
+fn a_will_with_qos_2_that_the_disk_does_not_take_waits_beside_the_queue_until_it_does() {
+    let mut world = World::new();
+    let (reader, _) = world.lasting(1, "reader");
+    world.subscribe(reader, "w", Qos::ExactlyOnce);
+    world.got(reader);
+    let will =
+        Will { topic: "w", payload: b"x", qos: Qos::ExactlyOnce, retain: false, properties: NONE };
+    let (key, _) = world.connected(2, Connect { will: Some(will), ..connect("a") });
+    world.commit();
+    world.core.closed(key, &mut world.fx);
+    world.full();
+    world.pass(1);
+    world.full();
+    assert_eq!(payloads(&world.got(reader)), []);
+    let writer = world.client(3, "writer");
+    world.publish(writer, "w", "y", Qos::AtMostOnce);
+    assert_eq!(payloads(&world.got(reader)), [("y", false)], "others go on");
+    world.pass(1);
+    world.commit();
+    assert_eq!(payloads(&world.got(reader)), [("x", false)]);
+    world.pass(2);
+    assert_eq!(payloads(&world.got(reader)), []);
+}

@@ -149,8 +149,7 @@ impl Oracle {
             if late <= now {
                 self.wills[place].state = State::Fired { at: now };
             }
-            // With QoS 2 it goes out only when it is on disk, and a disk in trouble takes nothing.
-            if certain && testament.qos > Qos::AtMostOnce && self.trouble.is_none() {
+            if certain && testament.qos > Qos::AtMostOnce {
                 self.messages[number].fate = Fate::Acknowledged;
             }
         }
