@@ -7,8 +7,8 @@ use super::launch::Attack;
 use super::packet::{self, CLEAN, Connect, KEPT, VERSIONS};
 
 pub(crate) const ALL: &[Attack] = &[
-    Attack { amount: [1000, 10_000], ..crowd("connection-attempts", connection_attempts) },
-    Attack { amount: [1000, 10_000], ..crowd("connect-and-close", connect_and_close) },
+    thousands("connection-attempts", connection_attempts),
+    thousands("connect-and-close", connect_and_close),
     Attack { amount: [1500, 10_000], ..crowd("client-id-flood", client_id_flood) },
     Attack { amount: [300, 5000], ..crowd("takeover-ping-pong", takeover_ping_pong) },
     Attack { amount: [300, 5000], ..crowd("will-flood", will_flood) },
@@ -16,7 +16,12 @@ pub(crate) const ALL: &[Attack] = &[
 ];
 
 const fn crowd(name: &'static str, deed: fn(&mut Field) -> usize) -> Attack {
-    Attack { name, amount: [300, 5000], seconds: [10, 60], deed }
+    Attack { name, amount: [300, 5000], seconds: [10, 60], promised: false, deed }
+}
+
+/// So many that each is let in, refused or closed, however long that takes.
+const fn thousands(name: &'static str, deed: fn(&mut Field) -> usize) -> Attack {
+    Attack { name, amount: [1000, 10_000], seconds: [60, 300], promised: true, deed }
 }
 
 /// All are kept open: at the limit of this user the broker has no room for more, for others it has.

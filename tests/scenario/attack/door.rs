@@ -27,11 +27,11 @@ pub(crate) const ALL: &[Attack] = &[
 ];
 
 const fn many(name: &'static str, deed: fn(&mut Field) -> usize) -> Attack {
-    Attack { name, amount: [300, 10_000], seconds: [4, 20], deed }
+    Attack { name, amount: [300, 10_000], seconds: [4, 20], promised: false, deed }
 }
 
 const fn slow(name: &'static str, deed: fn(&mut Field) -> usize) -> Attack {
-    Attack { name, amount: [100, 400], seconds: [4, 15], deed }
+    Attack { name, amount: [100, 400], seconds: [4, 15], promised: false, deed }
 }
 
 /// A request that is accepted, without the empty line at its end.

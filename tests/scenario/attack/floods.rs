@@ -25,7 +25,7 @@ pub(crate) const ALL: &[Attack] = &[
 ];
 
 const fn flood(name: &'static str, deed: fn(&mut Field) -> usize) -> Attack {
-    Attack { name, amount: [100, 1_000_000], seconds: [2, 12], deed }
+    Attack { name, amount: [100, 1_000_000], seconds: [2, 12], promised: false, deed }
 }
 
 const LITTLE: Duration = Duration::from_millis(1);

@@ -21,7 +21,7 @@ pub(crate) const ALL: &[Attack] = &[
 ];
 
 const fn killer(name: &'static str, deed: fn(&mut Field) -> usize) -> Attack {
-    Attack { name, amount: [20, 500], seconds: [5, 30], deed }
+    Attack { name, amount: [20, 500], seconds: [5, 30], promised: false, deed }
 }
 
 fn topic_beyond_ascii(field: &mut Field) -> usize {

@@ -13,11 +13,12 @@ use super::packet::{self, Connect};
 pub(crate) const ALL: &[Attack] = &[Attack {
     name: "mutated-packets",
     amount: [10_000, 100_000],
-    seconds: [60, 300],
+    seconds: [120, 900],
+    promised: true,
     deed: mutated_packets,
 }];
 
-/// Counts packets. Each connection brings a few, before or behind a good CONNECT, and is over.
+/// Counts packets that were sent. Each connection brings a few, before or behind a good CONNECT, and is over.
 fn mutated_packets(field: &mut Field) -> usize {
     let good = [valid(Version::V311), valid(Version::V5)];
     let mut dice = Dice(field.dice.0);
@@ -29,12 +30,14 @@ fn mutated_packets(field: &mut Field) -> usize {
             let id = format!("mutant{}", dice.roll(50));
             bytes.extend(Connect::new(packet::VERSIONS[side], &id).bytes());
         }
-        for _ in 0..1 + dice.roll(4) {
+        let some = 1 + dice.roll(4);
+        for _ in 0..some {
             bytes.extend(mutated(&good[side], &mut dice));
-            done += 1;
         }
         if let Some(mut enemy) = field.dial() {
-            enemy.send(&bytes);
+            if enemy.send(&bytes) {
+                done += some;
+            }
             enemy.end();
         }
     }

@@ -14,7 +14,7 @@ pub(crate) const ALL: &[Attack] = &[
 ];
 
 const fn slow(name: &'static str, deed: fn(&mut Field) -> usize) -> Attack {
-    Attack { name, amount: [100, 400], seconds: [4, 15], deed }
+    Attack { name, amount: [100, 400], seconds: [4, 15], promised: false, deed }
 }
 
 /// Between two bytes.
