@@ -20,6 +20,9 @@ use crate::contract;
 /// What may wait in RAM; more is refused. Enough for any burst the broker's own limits let through.
 pub(super) const LIMIT_BYTES: usize = 8 * 1024 * 1024;
 
+/// Rows that change under one lock.
+const AT_ONCE: usize = 64;
+
 /// A read whose tree is being opened anew tries again, this often and this long.
 const READ_TRIES: usize = 3;
 const READ_PATIENCE: Duration = Duration::from_millis(200);
@@ -191,17 +194,25 @@ impl View {
     pub(super) fn fresh(&self) -> Arc<Layer> {
         self.layers().fresh.clone()
     }
-    /// The journal has these rows; `changed` are those the tree has not.
+    /// The journal has these rows; `changed` are those the tree has not. A few at a time: whoever writes
+    /// or reads meanwhile does not wait for all of them.
     pub(super) fn in_journal(&self, rows: &Layer, changed: Layer) {
-        let mut layers = self.layers();
-        Arc::make_mut(&mut layers.held).remove_settled(rows);
-        let fresh = Arc::make_mut(&mut layers.fresh);
-        for (key, row) in changed.into_rows() {
-            if row.value.is_none() && !row.in_tree {
-                fresh.remove(&key);
-            } else {
-                fresh.put(key, row);
+        let mut changed = changed.into_rows().peekable();
+        while changed.peek().is_some() {
+            let mut layers = self.layers();
+            let fresh = Arc::make_mut(&mut layers.fresh);
+            for (key, row) in changed.by_ref().take(AT_ONCE) {
+                if row.value.is_none() && !row.in_tree {
+                    fresh.remove(&key);
+                } else {
+                    fresh.put(key, row);
+                }
             }
+        }
+        // Last: until then, what was held is nowhere else.
+        let mut layers = self.layers();
+        if !layers.held.is_empty() {
+            Arc::make_mut(&mut layers.held).remove_settled(rows);
         }
     }
     /// The tree has everything, these rows, too.
