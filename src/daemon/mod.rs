@@ -54,6 +54,7 @@ const GATEWAY_ID: &[u8] = b"gateway_id";
 /// Runs the daemon until it is told to stop.
 pub fn run(options: Options) -> ExitCode {
     let inherited = linux::inherited::sockets(); // before there is any other thread
+    linux::memory::join_at_once();
     let _ = rustls::crypto::ring::default_provider().install_default(); // only the first counts
     let around = Surroundings::of_process();
     let sources = options.config.clone().map_or(Sources::Search, Sources::Only);
