@@ -5,6 +5,9 @@
 //!   SUBSCRIBE ──> first piece at once ──> the rest: one piece of one session in each turn,
 //!                                         while that session has room for more
 //! ```
+//! How far it is stands in a durable session's row, together with the messages that were sent: a kill
+//! loses none of them and sends none a second time.
+//!
 //! A session that is behind is passed over until its client has taken something ([`Core::pump`]).
 
 use std::collections::{HashMap, VecDeque};
@@ -69,6 +72,20 @@ impl Replays {
         assert!(self.sessions.keys().chain(&self.ready).all(|&session| there(session)), "replays");
     }
 
+    /// Behind which topic something is still to be sent for a filter.
+    pub(super) fn unsent(&self, session: Key, filter: &str, options: &Options) -> Option<&str> {
+        let replays = self.sessions.get(&session)?;
+        let same = |one: &&Replay| &*one.filter == filter && one.options == *options;
+        Some(replays.iter().find(same)?.after.as_deref().unwrap_or_default())
+    }
+
+    /// An earlier process had not sent all of it.
+    pub(super) fn restore(&mut self, subscriber: Subscriber, filter: &str, after: &str) {
+        let after = (!after.is_empty()).then(|| after.into());
+        let replay = Replay { filter: filter.into(), options: subscriber.options, after };
+        self.add(subscriber.session, replay);
+    }
+
     /// Takes out what is to be continued for a session.
     fn next(&mut self, session: Key) -> Option<Replay> {
         self.sessions.get_mut(&session)?.pop_front()
@@ -90,7 +107,10 @@ impl Core {
         let replay = Replay { filter: filter.into(), options: subscriber.options, after: None };
         self.replays.add(subscriber.session, replay);
         if first {
-            self.replay_piece(subscriber.session, fx);
+            self.replay_piece(subscriber.session, false, fx);
+        }
+        if self.replays.unsent(subscriber.session, filter, &subscriber.options).is_some() {
+            self.store_session(subscriber.session, fx);
         }
     }
 
@@ -102,11 +122,12 @@ impl Core {
     /// The next piece of whoever has waited longest.
     pub(crate) fn go_on(&mut self, fx: &mut Effects) {
         let Some(session) = self.replays.ready.pop_front() else { return };
-        self.replay_piece(session, fx);
+        self.replay_piece(session, true, fx);
         self.relieve(fx);
     }
 
-    fn replay_piece(&mut self, key: Key, fx: &mut Effects) {
+    /// A piece of one session; whether it goes on is in its row.
+    fn replay_piece(&mut self, key: Key, go_on: bool, fx: &mut Effects) {
         self.replays.ready.retain(|&ready| ready != key);
         let Some(session) = self.sessions.get(key) else { return self.replays.forget(key) };
         if session.peer == Peer::Away || session.queue.len() >= ROOM {
@@ -118,6 +139,9 @@ impl Core {
             self.replay_one(key, replay, fx);
         }
         self.replays.settle(key);
+        if go_on {
+            self.store_session(key, fx);
+        }
     }
 
     fn replay_one(&mut self, session: Key, replay: Replay, fx: &mut Effects) {

@@ -135,7 +135,11 @@ impl Core {
             };
             if let Some(session) = self.sessions.get_mut(key) {
                 session.filters.insert(row.filter.as_str().into(), options);
-                self.place_filter(&row.filter, Subscriber { session: key, options }, fx);
+                let subscriber = Subscriber { session: key, options };
+                self.place_filter(&row.filter, subscriber, fx);
+                if let Some(after) = &row.kept_after {
+                    self.replays.restore(subscriber, &row.filter, after);
+                }
             }
         }
         key

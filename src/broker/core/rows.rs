@@ -14,7 +14,7 @@
 //! | a QoS 2 packet identifier received, with its message | PUBREC |
 //! | the same released | PUBCOMP: the client may use it for another message then |
 //! | a message released by PUBREC | PUBREL: it must not be published again |
-//! | filters | SUBACK, UNSUBACK |
+//! | filters, and how far what is retained was sent | SUBACK, UNSUBACK; the next piece of it |
 //! | a will published | the will gone from its row: both in one batch |
 
 use std::num::NonZeroU16;
@@ -79,6 +79,9 @@ pub(super) struct FilterRow {
     pub(super) retain_as_published: bool,
     #[prost(uint32, tag = "5")]
     pub(super) identifier: u32,
+    /// What is retained under it is still to be sent, behind this topic.
+    #[prost(string, optional, tag = "6")]
+    pub(super) kept_after: Option<String>,
 }
 
 /// A message that waits for a session. Field numbers are on disk: never reuse one.
@@ -183,7 +186,10 @@ impl Core {
         let Some(session) = self.sessions.get(key) else { return };
         let Some(row) = session.row else { return };
         let filters = session.filters.iter().filter(|_| session.durable);
-        let filters = filters.map(|(filter, options)| filter_row(filter, options));
+        let filters = filters.map(|(filter, options)| {
+            let kept_after = self.replays.unsent(key, filter, options).map(str::to_string);
+            FilterRow { kept_after, ..filter_row(filter, options) }
+        });
         let stored = SessionRow {
             row,
             principal: session.principal.name.clone(),
@@ -256,6 +262,7 @@ fn filter_row(filter: &str, options: &Options) -> FilterRow {
         no_local: options.no_local,
         retain_as_published: options.retain_as_published,
         identifier: options.identifier,
+        kept_after: None,
     }
 }
 

@@ -89,7 +89,6 @@ fn what_was_acknowledged_outlives_any_crash() {
 }
 
 #[test]
-#[ignore = "needs the findings of its first seeds to be mended: 162, 814, 908"]
 fn what_was_acknowledged_outlives_a_bad_disk() {
     plays(Luck::BadDisk, 2_000);
 }

@@ -137,3 +137,36 @@ fn of_two_values_of_a_topic_in_one_turn_the_later_outlives_a_kill() {
         assert_eq!(payloads(&got), [("new", false)], "{first:?} {second:?}");
     }
 }
+
+#[test]
+fn a_kill_in_the_middle_of_what_is_retained_loses_nothing_and_queues_nothing_twice() {
+    let bounds = crate::broker::queue::Bounds { count: 1000, ..limits().queue };
+    let mut world = World::with(Limits { queue: bounds, ..limits() }, &Store::in_memory());
+    let writer = world.client(1, "writer");
+    for number in 0..200 {
+        let (topic, payload) = (format!("k/{number:03}"), number.to_string());
+        let publish = publish(&topic, &payload, Qos::AtLeastOnce);
+        world.publish_with(writer, Publish { retain: true, ..publish });
+        world.commit();
+        world.got(writer);
+    }
+    let (reader, _) = world.lasting(2, "reader");
+    world.subscribe(reader, "k/#", Qos::AtLeastOnce);
+    for _ in 0..2 {
+        assert!(world.core.unfinished());
+        world = world.killed();
+        assert!(world.lasting(2, "reader").1);
+        world.core.go_on(&mut world.fx);
+        world.commit();
+    }
+    world = world.killed();
+    world.lasting(2, "reader");
+    while world.core.unfinished() {
+        world.core.go_on(&mut world.fx);
+        world.commit();
+    }
+    assert_eq!(world.rows(Table::Queue), 200, "each of them once");
+    let mut world = world.killed();
+    world.lasting(2, "reader");
+    assert!(!world.core.unfinished());
+}
