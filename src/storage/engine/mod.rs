@@ -193,13 +193,15 @@ impl<D: Disk> Engine<D> {
     }
 
     /// The rows that are not what is there. What the tree has of them is looked up at one moment; a
-    /// tree that cannot tell makes them all changed.
+    /// tree that cannot tell makes them all changed, as does a checkpoint that may have brought what was
+    /// refused: what is there may be another after a crash.
     fn changed<'r>(&self, rows: &'r Layer, fresh: &Layer) -> Vec<Changed<'r>> {
+        let sure = self.unsure.is_empty();
         let mut changed = Vec::new();
         let mut unknown = Vec::new();
         for (key, row) in rows.iter() {
             match fresh.get(key) {
-                Some(there) if there.value == row.value => {}
+                Some(there) if sure && there.value == row.value => {}
                 Some(there) => {
                     let old_bytes = there.value.as_ref().map_or(0, Vec::len);
                     changed.push(Changed { key, row, in_tree: there.in_tree, old_bytes });
@@ -212,7 +214,7 @@ impl<D: Disk> Engine<D> {
         let told = self.view.tree().map(|tree| {
             tree.look_up(keys, &mut |there| {
                 let Some((key, row)) = looked_up.next() else { return };
-                if there != row.value.as_deref() {
+                if !sure || there != row.value.as_deref() {
                     let old_bytes = there.map_or(0, <[u8]>::len);
                     changed.push(Changed { key, row, in_tree: there.is_some(), old_bytes });
                 }
