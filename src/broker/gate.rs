@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::intake::{Intake, Op, Ticket};
 use super::principal::Principal;
+use crate::storage::Batch;
 use crate::{bus, contract};
 
 /// A publish to `cmd/#` that the broker holds back, already allowed by role and class, until the gate
@@ -21,6 +22,9 @@ pub struct Held {
     /// The response topic is one the publisher may publish to itself, not below `cmd/` or `desired/`.
     /// When false it must not be used.
     pub response_allowed: bool,
+    /// Rows of the broker that are to be on disk together with the record, if there is one: that its
+    /// packet identifier was received. A kill between the two would let the command run twice.
+    pub beside: Batch,
     /// The way back.
     pub(super) back: Back,
 }

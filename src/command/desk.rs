@@ -53,6 +53,8 @@ pub struct Desk {
     /// Subsystems that wait for leave to end the boot.
     leave: HashMap<Number, oneshot::Sender<Result<(), Error>>>,
     next_held: u64,
+    /// Rows of the broker for the commit that accepts a command.
+    beside: HashMap<Number, Batch>,
     words: Channel<(Number, Word)>,
     commits: Channel<Committed>,
 }
@@ -87,6 +89,7 @@ impl Desk {
             prepared: HashMap::new(),
             leave: HashMap::new(),
             next_held: 1,
+            beside: HashMap::new(),
             words: mpsc::unbounded_channel(),
             commits: mpsc::unbounded_channel(),
         };
@@ -130,7 +133,7 @@ impl Desk {
         Now { ms, calendar_ms: calendar_ms() }
     }
 
-    fn arrived(&mut self, held: Held) -> Vec<Effect> {
+    fn arrived(&mut self, mut held: Held) -> Vec<Effect> {
         let topic = Topic::parse(&self.parts.root, &held.message.topic);
         let named = if let Some(Topic::Cmd { subsystem, verb }) = &topic {
             contract::verb(subsystem, verb)
@@ -154,6 +157,7 @@ impl Desk {
         let from = held.from.clone();
         let correlation =
             held.message.correlation_data.clone().map(|data| (held.client.clone(), data));
+        let beside = std::mem::take(&mut held.beside);
         self.held.insert(number, held);
         let request = match read {
             Ok(request) => request,
@@ -174,7 +178,13 @@ impl Desk {
         };
         let fresh_id = fresh_id();
         let incoming = Incoming { request, asker, over_bridge, correlation, fresh_id, room };
-        self.ledger.receive(self.now(), incoming)
+        let fx = self.ledger.receive(self.now(), incoming);
+        for effect in &fx {
+            if let Effect::Commit { number, .. } = effect {
+                self.beside.insert(*number, beside.clone());
+            }
+        }
+        fx
     }
 
     fn said(&mut self, number: Number, word: Word) -> Vec<Effect> {
@@ -193,7 +203,8 @@ impl Desk {
             match effect {
                 Effect::Commit { number, row, purpose } => {
                     let done = self.commits.0.clone();
-                    let batch = Batch::default().put(Table::Ledger, key(number), row);
+                    let beside = self.beside.remove(&number).unwrap_or_default();
+                    let batch = beside.put(Table::Ledger, key(number), row);
                     self.parts.store.write(batch, Window::Promise, move |verdict| {
                         let _ = done.send((number, purpose, verdict)); // the desk has ended: no matter
                     });

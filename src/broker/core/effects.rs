@@ -63,6 +63,8 @@ pub(crate) struct Hold {
     pub(crate) client: std::sync::Arc<str>,
     pub(crate) from: std::sync::Arc<crate::broker::Principal>,
     pub(crate) response_allowed: bool,
+    /// To be on disk together with the gate's record.
+    pub(crate) beside: Batch,
 }
 
 /// A password to check.

@@ -282,6 +282,7 @@ impl Core {
             return Err(Denied { code: "broker.response_topic", message });
         }
         let held = Held { message: incoming.shared().clone(), publisher };
+        let beside = self.receipt(publisher);
         self.held.insert(ticket, held);
         fx.hold.push(super::Hold {
             ticket,
@@ -289,6 +290,7 @@ impl Core {
             client: client.clone(),
             from: from.clone(),
             response_allowed,
+            beside,
         });
         Ok(Taken::Held(ticket))
     }

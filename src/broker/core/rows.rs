@@ -11,7 +11,7 @@
 //! | step | is on disk before |
 //! |---|---|
 //! | a message for a durable session | PUBACK, PUBREC to its publisher; with QoS 2 also the PUBLISH to the session |
-//! | a QoS 2 packet identifier received, with its message | PUBREC |
+//! | a QoS 2 packet identifier received, with its message, or with the record of its command | PUBREC |
 //! | the same released | PUBCOMP: the client may use it for another message then |
 //! | a message released by PUBREC | PUBREL: it must not be published again |
 //! | filters, and how far what is retained was sent | SUBACK, UNSUBACK; the next piece of it |
@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
+use super::publish::Publisher;
 use super::{Core, Effects};
 use crate::broker::intake::Ticket;
 use crate::broker::message::{Message, Now};
@@ -29,7 +30,7 @@ use crate::broker::queue::Waiting;
 use crate::broker::session::{Options, Peer};
 use crate::broker::slots::Key;
 use crate::bus::Qos;
-use crate::storage::{Table, Window};
+use crate::storage::{Batch, Table, Window};
 
 /// A session that outlives its connection, or has a will: that is owed whatever becomes of us
 /// (§3.1.2.5). Field numbers are on disk: never reuse one.
@@ -217,6 +218,19 @@ impl Core {
         fx: &mut Effects,
     ) -> Option<Ticket> {
         self.write_received(session, packet_id, Some(Vec::new()), fx)
+    }
+
+    /// The same row for somebody else's commit.
+    pub(super) fn receipt(&self, publisher: Option<Publisher>) -> Batch {
+        let row = publisher.and_then(|publisher| {
+            let row = self.sessions.get(publisher.session)?.durable_row()?;
+            Some(received_key(row, publisher.receipt?))
+        });
+        let batch = Batch::default();
+        match row {
+            Some(row) => batch.put(Table::Received, row, Vec::new()),
+            None => batch,
+        }
     }
 
     /// The reverse of [`Core::store_received`].

@@ -110,6 +110,7 @@ impl Hands for Turn {
                 client: hold.client,
                 from: hold.from,
                 response_allowed: hold.response_allowed,
+                beside: hold.beside,
                 back,
             }); // without a gate the held one is dropped, which refuses it
         }

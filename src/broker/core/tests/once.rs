@@ -283,3 +283,20 @@ fn a_publish_that_is_not_safe_was_with_nobody_whoever_they_are() {
         assert_eq!(payloads(&world.got(reader)), [("x", false)], "{filter}");
     }
 }
+
+#[test]
+fn a_command_whose_record_is_on_disk_is_not_asked_for_again_after_a_kill() {
+    let mut world = World::new();
+    let (root, _) = world.lasting(0, "root");
+    world.commit();
+    let ping = publish("maestro/cmd/system/ping", "", Qos::ExactlyOnce);
+    world.publish_with(root, ping);
+    let hold = world.fx.hold.pop().expect("held");
+    world.disk.write(hold.beside, crate::storage::Window::Promise, |_| {}); // with the record
+    let mut world = world.killed();
+    let (root, _) = world.lasting(0, "root");
+    world.got(root);
+    world.publish_with(root, Publish { dup: true, ..ping });
+    assert!(world.fx.hold.is_empty());
+    assert_eq!(world.got(root), [Got::PubRec(7, Reason::Success)]);
+}
