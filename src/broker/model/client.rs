@@ -143,6 +143,11 @@ impl Client {
         let Some(line) = self.line.as_mut().filter(|line| line.open) else { return false };
         line.up.extend(bytes);
         oracle.disconnecting(self.number, bye);
+        if bye == Bye::Forget {
+            // §3.1.2.11.2: with an expiry of 0 both sides forget the session when the connection ends, and what
+            // was on its way with it; sent in the next session it would be another message.
+            self.outgoing.clear();
+        }
         true
     }
 
