@@ -397,3 +397,20 @@ fn seed_162_what_the_disk_has_as_the_groups_is_sent_with_qos_2_to_nobody() {
         );
     }
 }
+
+#[test]
+fn seed_92431_of_a_session_that_ended_nothing_is_owed_by_the_one_that_follows_unseen() {
+    let old = Profile { version: Version::V311, room: 400, ..PROFILE };
+    let will = |topic, qos, delay_s| Some(Testament { topic, qos, retain: false, delay_s });
+    plays(
+        &[PROFILE, PROFILE, old],
+        &[
+            Connect { client: 2, clean: false, will: will("b/y", Qos::ExactlyOnce, 60) },
+            Connect { client: 2, clean: true, will: will("t/v", Qos::ExactlyOnce, 0) },
+            subscribe(2, "a/+", Qos::AtLeastOnce),
+            Crash { chance: 11_171_410_705_592_025_593, down_ms: 60_000, again: Some(7) },
+            connect(2),
+            Connect { client: 2, clean: false, will: will("a/y", Qos::AtLeastOnce, 1) },
+        ],
+    );
+}

@@ -177,7 +177,8 @@ impl Life {
         self.losses += 1;
         self.ghost |= self.discarded.is_some_and(|at| at + FRESH_MS > known);
         let ended = self.ended.is_some_and(|ended| self.longest_s > 0 && ended + FRESH_MS > known);
-        if self.ghost {
+        if ended || self.ghost {
+            // Of a session that ended nothing is owed, and another may have begun whose CONNACK never came.
             self.filters.values_mut().for_each(|subscription| subscription.held = false);
         }
         if ended || self.ghost {
