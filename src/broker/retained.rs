@@ -49,6 +49,10 @@ impl Retained {
         self.bytes
     }
 
+    pub(crate) fn get(&self, topic: &str) -> Option<Arc<Message>> {
+        self.topics.get(topic).cloned()
+    }
+
     pub(crate) fn has(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }

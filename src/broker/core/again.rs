@@ -5,6 +5,7 @@
 //! |---|---|
 //! | a will, for a durable session with QoS 2 | it waits here: the session's queue goes on |
 //! | a group's message, for a member with QoS 2 | it is the group's again, and the group rests |
+//! | a piece of what is retained (`replay`) | it is to be made again, and the session's others rest |
 //!
 //! To send them all the same would be a packet identifier that a kill takes away (see `session`), and a
 //! message of the group that comes a second time.
@@ -29,6 +30,7 @@ pub(super) struct Again {
     wills: Vec<(Key, Waiting)>,
     bytes: usize,
     groups: Vec<Key>,
+    replays: Vec<Key>,
 }
 
 impl Core {
@@ -37,9 +39,7 @@ impl Core {
         if unsafe_yet.is_empty() {
             return;
         }
-        if self.again.wills.is_empty() && self.again.groups.is_empty() {
-            self.due_at(fx.now.at + PAUSE, Timer::Again);
-        }
+        self.wait_again(fx);
         let (of_groups, wills): (Vec<_>, Vec<_>) =
             unsafe_yet.into_iter().partition(|waiting| waiting.origin.is_some());
         for origin in of_groups.iter().filter_map(|waiting| waiting.origin.as_deref()) {
@@ -63,10 +63,26 @@ impl Core {
         }
     }
 
+    /// A session had a piece of what is retained, and the disk did not take it.
+    pub(super) fn replay_again(&mut self, key: Key, fx: &mut Effects) {
+        self.wait_again(fx);
+        self.again.replays.push(key);
+    }
+
+    fn wait_again(&mut self, fx: &mut Effects) {
+        let Again { wills, groups, replays, .. } = &self.again;
+        if wills.is_empty() && groups.is_empty() && replays.is_empty() {
+            self.due_at(fx.now.at + PAUSE, Timer::Again);
+        }
+    }
+
     /// It is time to try.
     pub(super) fn again_due(&mut self, fx: &mut Effects) {
-        let Again { wills, groups, .. } = std::mem::take(&mut self.again);
-        self.spent += 20 * (wills.len() + groups.len());
+        let Again { wills, groups, replays, .. } = std::mem::take(&mut self.again);
+        self.spent += 20 * (wills.len() + groups.len() + replays.len());
+        for session in replays {
+            self.replays.resume(session);
+        }
         for group in groups {
             if let Some(resting) = self.groups.get_mut(group) {
                 resting.rests = false;

@@ -19,6 +19,7 @@ impl Core {
         self.check_tree();
         self.check_totals();
         self.retained.check();
+        self.unsettled.check();
         self.replays.check(|session| self.sessions.get(session).is_some());
         let bound = 2 * (2 * self.sessions.len() + 2 * self.connections.len() + 1) + 300;
         assert!(self.timers.len() <= bound, "{} timers, {bound} at most", self.timers.len());

@@ -375,11 +375,13 @@ impl Core {
         self.pump(key, fx);
     }
 
-    /// Retained messages for a new subscription, through the queue so that none is lost.
+    /// Retained messages for a new subscription, through the queue so that none is lost. Held, they go
+    /// out when they are on disk, and are taken back when they cannot be.
     pub(super) fn deliver_kept(
         &mut self,
         subscriber: Subscriber,
         kept: &[Arc<Message>],
+        held: bool,
         fx: &mut Effects,
     ) {
         for message in kept {
@@ -395,9 +397,12 @@ impl Core {
             }
             if share.qos == Qos::AtMostOnce {
                 self.queue_kept(message, share, fx);
-            } else {
-                self.deliver(&incoming, share, Window::Promise, fx);
+                continue;
             }
+            let mut waiting = Waiting::new(message.clone(), share.qos, 0);
+            (waiting.retain, waiting.identifiers) = (true, share.identifiers);
+            (waiting.held, waiting.promised) = (held, held);
+            self.enqueue(share.session, waiting, Window::Promise, fx);
         }
         self.encoded.forget();
     }

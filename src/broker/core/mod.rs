@@ -18,7 +18,8 @@
 //! | `network` | which connections there are, their bytes in and out, how one is ended |
 //! | `connect` | who comes in: identity, client id, session, will |
 //! | `alias` | which topic a number stands for |
-//! | `publish` | what is taken, kept, held, acknowledged |
+//! | `publish` | what is taken, held, acknowledged |
+//! | `keep` | what a topic holds, and holds again when it is refused |
 //! | `deliver` | what goes out to whom, and what waits |
 //! | `subscribe` | filters |
 //! | `replay` | retained messages for a new subscription, a piece at a time |
@@ -41,6 +42,7 @@ mod connection;
 mod counters;
 mod deliver;
 mod effects;
+mod keep;
 mod leave;
 mod link;
 mod network;
@@ -121,6 +123,7 @@ pub(crate) struct Core {
     /// By share filter.
     group_keys: HashMap<Box<str>, Key>,
     retained: Retained,
+    unsettled: keep::Unsettled,
     replays: replay::Replays,
     /// What waits for all clients together.
     queued: Total,
@@ -184,6 +187,7 @@ impl Core {
             groups: Slots::default(),
             group_keys: HashMap::new(),
             retained,
+            unsettled: keep::Unsettled::default(),
             replays: replay::Replays::default(),
             queued: Total::default(),
             sent: Total::default(),

@@ -186,23 +186,6 @@ impl Core {
         })
     }
 
-    /// Whether there is room for a retained message; one without a payload needs none.
-    pub(super) fn may_keep(
-        &mut self,
-        topic: &str,
-        payload: &[u8],
-        weight: usize,
-    ) -> Result<(), Denied> {
-        let Some(full) = self.retained.full(topic, weight).filter(|_| !payload.is_empty()) else {
-            return Ok(());
-        };
-        self.counters.limits.count(full);
-        let key = full.key();
-        let message =
-            format!("there is no room for another retained message; see broker.limits.{key}");
-        Err(Denied { code: "broker.quota", message })
-    }
-
     /// Whether every queue that it must go to has room, before it goes anywhere.
     fn may_queue(&mut self, incoming: &Incoming<'_>) -> Result<(), Denied> {
         if incoming.qos == Qos::AtMostOnce {
@@ -414,34 +397,6 @@ impl Core {
             .and_then(|key| self.sessions.get(key))
             .is_none_or(|session| session.principal.is_daemon());
         if internal { Window::Background } else { Window::Promise }
-    }
-
-    /// Keeps a retained message; true when its publisher must wait for the disk.
-    pub(super) fn keep(
-        &mut self,
-        incoming: &Incoming<'_>,
-        window: Window,
-        fx: &mut Effects,
-    ) -> bool {
-        self.spent += 20;
-        let message = incoming.shared().clone();
-        if let Some(expires) = message.expires {
-            self.due_at(expires, super::Timer::Retained);
-        }
-        // The daemon says it anew at each start: what describes it costs no flash.
-        if incoming.topic.starts_with('$') {
-            self.retained.keep(message);
-            return false;
-        }
-        let row = (!message.payload.is_empty()).then(|| message.encode(fx.now));
-        // Cleared before is not yet cleared on disk: with a promise it is written again, which costs
-        // nothing there when it is.
-        if !self.retained.keep(message) && window == Window::Lazy {
-            return false;
-        }
-        self.spent += fx.lazy.writes.len() / 64; // it looks through these
-        fx.keep(window, incoming.topic, row);
-        window != Window::Lazy
     }
 }
 

@@ -5,8 +5,9 @@
 //!   SUBSCRIBE ──> first piece at once ──> the rest: one piece of one session in each turn,
 //!                                         while that session has room for more
 //! ```
-//! How far it is stands in a durable session's row, together with the messages that were sent: a kill
-//! loses none of them and sends none a second time.
+//! How far it is stands in a durable session's row, together with the messages of the piece, before one of
+//! them is sent: a kill loses none and sends none a second time. The next piece is made then. A piece
+//! that a disk in trouble did not take is made again.
 //!
 //! A session that is behind is passed over until its client has taken something ([`Core::pump`]).
 
@@ -14,6 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::{Core, Effects};
+use crate::broker::intake::Ticket;
 use crate::broker::session::{Options, Peer};
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
@@ -26,7 +28,7 @@ const FOUND: usize = 64;
 const ROOM: usize = 256;
 
 /// What is still to be sent for one subscription.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Replay {
     filter: Box<str>,
     options: Options,
@@ -34,30 +36,54 @@ struct Replay {
     after: Option<Arc<str>>,
 }
 
+/// What is still to be sent to one session.
+#[derive(Debug, Default)]
+struct Rest {
+    replays: VecDeque<Replay>,
+    pause: Option<Pause>,
+}
+
+/// Why there is no next piece yet.
+#[derive(Debug)]
+enum Pause {
+    /// The last one waits for its commit; where to go on from if that fails.
+    Commit(Ticket, Replay),
+    /// That failed.
+    Trouble,
+}
+
 /// All that is still to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Replays {
-    sessions: HashMap<Key, VecDeque<Replay>>,
+    sessions: HashMap<Key, Rest>,
     /// Those with room for more, in turn.
     ready: VecDeque<Key>,
 }
 
 impl Replays {
     fn add(&mut self, session: Key, replay: Replay) {
-        let replays = self.sessions.entry(session).or_default();
-        replays.retain(|other| other.filter != replay.filter);
-        replays.push_back(replay);
+        let rest = self.sessions.entry(session).or_default();
+        rest.replays.retain(|other| other.filter != replay.filter);
+        rest.replays.push_back(replay);
         self.wake(session);
     }
 
     /// The session has taken something, or is there again.
     pub(super) fn wake(&mut self, session: Key) {
         if !self.sessions.is_empty()
-            && self.sessions.contains_key(&session)
+            && self.sessions.get(&session).is_some_and(|rest| rest.pause.is_none())
             && !self.ready.contains(&session)
         {
             self.ready.push_back(session);
         }
+    }
+
+    /// It is time to try again.
+    pub(super) fn resume(&mut self, session: Key) {
+        if let Some(rest) = self.sessions.get_mut(&session) {
+            rest.pause.take_if(|pause| matches!(pause, Pause::Trouble));
+        }
+        self.wake(session);
     }
 
     /// The session is over.
@@ -74,9 +100,9 @@ impl Replays {
 
     /// Behind which topic something is still to be sent for a filter.
     pub(super) fn unsent(&self, session: Key, filter: &str, options: &Options) -> Option<&str> {
-        let replays = self.sessions.get(&session)?;
+        let rest = self.sessions.get(&session)?;
         let same = |one: &&Replay| &*one.filter == filter && one.options == *options;
-        Some(replays.iter().find(same)?.after.as_deref().unwrap_or_default())
+        Some(rest.replays.iter().find(same)?.after.as_deref().unwrap_or_default())
     }
 
     /// An earlier process had not sent all of it.
@@ -88,15 +114,39 @@ impl Replays {
 
     /// Takes out what is to be continued for a session.
     fn next(&mut self, session: Key) -> Option<Replay> {
-        self.sessions.get_mut(&session)?.pop_front()
+        let rest = self.sessions.get_mut(&session).filter(|rest| rest.pause.is_none())?;
+        rest.replays.pop_front()
     }
 
-    /// A piece is sent; with nothing left the session is done with.
-    fn settle(&mut self, session: Key) {
+    /// No next piece until this is over.
+    fn pause(&mut self, session: Key, pause: Pause) {
+        if let Some(rest) = self.sessions.get_mut(&session) {
+            rest.pause = Some(pause);
+            self.ready.retain(|&ready| ready != session);
+        }
+    }
+
+    /// A piece is made; with nothing left the session is done with.
+    fn made(&mut self, session: Key) {
         match self.sessions.get(&session) {
-            Some(replays) if replays.is_empty() => self.forget(session),
+            Some(Rest { replays, pause: None }) if replays.is_empty() => self.forget(session),
             Some(_) | None => self.wake(session),
         }
+    }
+
+    /// The commit of a piece is settled; true when it is to be made again.
+    fn settle(&mut self, session: Key, ticket: Ticket, safe: bool) -> bool {
+        let Some(rest) = self.sessions.get_mut(&session) else { return false };
+        let ours = |pause: &mut Pause| matches!(pause, Pause::Commit(its, _) if *its == ticket);
+        let Some(Pause::Commit(_, replay)) = rest.pause.take_if(ours) else { return false };
+        if !safe {
+            // What is there of it is what it had come to.
+            rest.replays.retain(|other| other.filter != replay.filter);
+            rest.replays.push_front(replay);
+            rest.pause = Some(Pause::Trouble);
+        }
+        self.made(session);
+        !safe
     }
 }
 
@@ -134,25 +184,41 @@ impl Core {
             return; // until it wakes
         }
         let Some(replay) = self.replays.next(key) else { return };
+        let row = session.durable_row();
         // It may have been taken back, or asked for in another way, meanwhile.
         if session.filters.get(&replay.filter) == Some(&replay.options) {
-            self.replay_one(key, replay, fx);
+            let again = replay.clone();
+            self.replay_one(key, replay, go_on && row.is_some(), fx);
+            if go_on && row.is_some() {
+                let ticket = self.promise(fx);
+                self.session_waits(key, ticket);
+                self.replays.pause(key, Pause::Commit(ticket, again));
+            }
         }
-        self.replays.settle(key);
+        self.replays.made(key);
         if go_on {
             self.store_session(key, fx);
         }
     }
 
-    fn replay_one(&mut self, session: Key, replay: Replay, fx: &mut Effects) {
+    /// One piece. Held, it waits for its commit.
+    fn replay_one(&mut self, session: Key, replay: Replay, held: bool, fx: &mut Effects) {
         let Replay { filter, options, after } = replay;
         let piece = self.retained.piece(&filter, after.as_deref(), (PIECE, FOUND), fx.now);
         self.spent += piece.looked_at;
-        self.deliver_kept(Subscriber { session, options }, &piece.kept, fx);
+        self.deliver_kept(Subscriber { session, options }, &piece.kept, held, fx);
         if let Some(after) = piece.after
-            && let Some(replays) = self.replays.sessions.get_mut(&session)
+            && let Some(rest) = self.replays.sessions.get_mut(&session)
         {
-            replays.push_front(Replay { filter, options, after: Some(after) });
+            rest.replays.push_front(Replay { filter, options, after: Some(after) });
+        }
+    }
+
+    /// The commit of a piece is settled, if this was one's.
+    pub(super) fn settle_piece(&mut self, key: Key, ticket: Ticket, safe: bool, fx: &mut Effects) {
+        if self.replays.settle(key, ticket, safe) {
+            self.replay_again(key, fx);
+            self.store_session(key, fx); // a later commit may have said that it was sent
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What waited for the disk, or for the gate, goes on; or it is taken back.
 //!
-//! A publish that is not safe was not taken: its packet identifier is free again, and who has not got it
-//! yet will not. MQTT 5 says so; in 3.1.1, which has no refusal, the connection is closed, and so it
-//! is where MQTT 5 has none either (PUBCOMP). Filters go back to what they were.
+//! A publish that is not safe was not taken: its packet identifier is free again, who has not got it yet
+//! will not, and its topic holds what it held (`keep`). MQTT 5 says so; in 3.1.1, which has no refusal,
+//! the connection is closed, and so it is where MQTT 5 has none either (PUBCOMP). Filters go back to what
+//! they were. What nobody else would try again is (`again`).
 
 use std::collections::HashMap;
 
@@ -41,6 +42,7 @@ impl Core {
         result: &Result<(), Failure>,
         fx: &mut Effects,
     ) {
+        self.settle_kept(ticket, result.is_ok(), fx);
         let mut waiters = self.waiting.remove(&ticket).unwrap_or_default();
         if result.is_err() {
             // What is taken back must be out of the queues before a SUBACK opens the way for it.
@@ -120,6 +122,7 @@ impl Core {
         let refused = session.received.settle(ticket, safe);
         self.forget_rows(row, taken_back.iter().map(|waiting| waiting.seq), fx);
         self.try_again(key, unsafe_yet, fx);
+        self.settle_piece(key, ticket, safe, fx);
         for packet_id in refused {
             if let Some(row) = row {
                 let key = super::rows::received_key(row, packet_id);

@@ -200,7 +200,7 @@ impl Core {
                 Arc::new(Message { qos: Qos::AtMostOnce, ..message })
             })
             .collect();
-        self.deliver_kept(subscriber, &kept, fx);
+        self.deliver_kept(subscriber, &kept, false, fx);
     }
 
     /// A client is here that may have such a filter: from now on the values are said again.

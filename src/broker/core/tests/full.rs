@@ -56,18 +56,8 @@ fn refuse_decides_before_anyone_gets_anything() {
     for payload in ["1", "2", "3"] {
         world.publish(writer, "q", payload, Qos::AtLeastOnce);
         world.commit();
-        let number = world.got(reader).iter().find_map(|got| match got {
-            Got::Publish { id, .. } => Some(*id),
-            Got::ConnAck { .. }
-            | Got::PubAck(..)
-            | Got::PubRec(..)
-            | Got::PubRel(_)
-            | Got::PubComp(..)
-            | Got::SubAck(_)
-            | Got::Other(_)
-            | Got::Disconnect(_) => None,
-        });
-        world.send(reader, &Packet::PubAck(Ack::success(id(number.expect("delivered")))));
+        let number = numbers(&world.got(reader))[0];
+        world.send(reader, &Packet::PubAck(Ack::success(id(number))));
         assert_eq!(world.got(writer), [Got::PubAck(7, Reason::Success)]);
     }
     world.publish(writer, "q", "4", Qos::AtLeastOnce);

@@ -293,6 +293,16 @@ fn payloads(got: &[Got]) -> Vec<(&str, bool)> {
         .collect()
 }
 
+/// The packet identifiers of the messages among them.
+fn numbers(got: &[Got]) -> Vec<u16> {
+    got.iter()
+        .filter_map(|got| {
+            let Got::Publish { id, .. } = got else { return None };
+            Some(*id)
+        })
+        .collect()
+}
+
 fn id(number: u16) -> NonZeroU16 {
     NonZeroU16::new(number).expect("not zero")
 }

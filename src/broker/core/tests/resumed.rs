@@ -31,22 +31,6 @@ fn write(world: &mut World, writer: Key, payloads: &[&str], qos: Qos) {
     }
 }
 
-/// The packet identifiers of what came.
-fn numbers(got: &[Got]) -> Vec<u16> {
-    let number = |got: &Got| match got {
-        Got::Publish { id, .. } => Some(*id),
-        Got::ConnAck { .. }
-        | Got::PubAck(..)
-        | Got::PubRec(..)
-        | Got::PubRel(_)
-        | Got::PubComp(..)
-        | Got::SubAck(_)
-        | Got::Other(_)
-        | Got::Disconnect(_) => None,
-    };
-    got.iter().filter_map(number).collect()
-}
-
 fn puback(world: &mut World, reader: Key, number: u16) {
     world.send(reader, &Packet::PubAck(Ack::success(id(number))));
     world.commit();

@@ -138,8 +138,8 @@ fn of_two_values_of_a_topic_in_one_turn_the_later_outlives_a_kill() {
     }
 }
 
-#[test]
-fn a_kill_in_the_middle_of_what_is_retained_loses_nothing_and_queues_nothing_twice() {
+/// 200 retained messages: more than three pieces.
+fn with_200_kept() -> World {
     let bounds = crate::broker::queue::Bounds { count: 1000, ..limits().queue };
     let mut world = World::with(Limits { queue: bounds, ..limits() }, &Store::in_memory());
     let writer = world.client(1, "writer");
@@ -150,6 +150,12 @@ fn a_kill_in_the_middle_of_what_is_retained_loses_nothing_and_queues_nothing_twi
         world.commit();
         world.got(writer);
     }
+    world
+}
+
+#[test]
+fn a_kill_in_the_middle_of_what_is_retained_loses_nothing_and_queues_nothing_twice() {
+    let mut world = with_200_kept();
     let (reader, _) = world.lasting(2, "reader");
     world.subscribe(reader, "k/#", Qos::AtLeastOnce);
     for _ in 0..2 {
@@ -169,4 +175,70 @@ fn a_kill_in_the_middle_of_what_is_retained_loses_nothing_and_queues_nothing_twi
     let mut world = world.killed();
     world.lasting(2, "reader");
     assert!(!world.core.unfinished());
+}
+
+/// All that comes, acknowledged.
+fn take(world: &mut World, reader: Key, got: &mut Vec<Got>) {
+    loop {
+        let came = world.got(reader);
+        for number in numbers(&came) {
+            world.send(reader, &Packet::PubAck(Ack::success(id(number))));
+        }
+        match came.is_empty() {
+            true => return,
+            false => got.extend(came),
+        }
+    }
+}
+
+#[test]
+fn a_piece_that_the_disk_did_not_take_is_sent_to_nobody_and_made_again() {
+    let mut world = with_200_kept();
+    let (reader, _) = world.lasting(2, "reader");
+    let mut got = world.subscribe(reader, "k/#", Qos::AtLeastOnce);
+    world.commit();
+    take(&mut world, reader, &mut got);
+    let mut bad = true;
+    while payloads(&got).len() < 200 {
+        assert!(world.core.unfinished(), "after {}", payloads(&got).len());
+        world.core.go_on(&mut world.fx);
+        assert_eq!(world.got(reader), [], "before its commit");
+        if bad {
+            world.full();
+            assert_eq!(world.got(reader), []);
+            assert!(!world.core.unfinished(), "the disk has a moment");
+            world.pass(1);
+        } else {
+            world.commit();
+        }
+        bad = !bad;
+        take(&mut world, reader, &mut got);
+    }
+    let once: std::collections::BTreeSet<_> = payloads(&got).into_iter().collect();
+    assert_eq!((once.len(), payloads(&got).len()), (200, 200));
+    assert!(!world.core.unfinished());
+}
+
+#[test]
+fn a_topic_holds_what_it_held_when_the_disk_refuses_its_new_value() {
+    let mut world = World::new();
+    let writer = world.client(1, "writer");
+    keep(&mut world, writer, "old", Qos::AtLeastOnce);
+    world.commit();
+    world.got(writer);
+    for (payload, qos) in
+        [("new", Qos::AtLeastOnce), ("", Qos::AtLeastOnce), ("new", Qos::ExactlyOnce)]
+    {
+        keep(&mut world, writer, payload, qos);
+        world.full();
+        let got = world.got(writer);
+        let refused = matches!(got[..], [Got::PubAck(_, reason) | Got::PubRec(_, reason)] if reason.is_error());
+        assert!(refused, "{got:?}");
+        let held = world.core.retained.get("r").expect("a value");
+        assert_eq!(held.payload, "old", "{payload:?} {qos:?}");
+    }
+    // Nobody was promised anything of this one.
+    keep(&mut world, writer, "passing", Qos::AtMostOnce);
+    world.full();
+    assert_eq!(world.core.retained.get("r").expect("a value").payload, "passing");
 }

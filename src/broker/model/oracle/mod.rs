@@ -126,7 +126,8 @@ impl Oracle {
         let message = &self.messages[number];
         let again = message.offer.qos == Qos::ExactlyOnce && message.sends > 1;
         if message.offer.keep != Keep::Not && !again {
-            self.topics.entry(message.offer.topic).or_default().taken();
+            let stays = message.offer.qos == Qos::AtMostOnce;
+            self.topics.entry(message.offer.topic).or_default().taken(stays);
         }
     }
 
@@ -143,6 +144,10 @@ impl Oracle {
     /// PUBACK or PUBREC with an error.
     pub(super) fn refused(&mut self, number: Number) {
         self.messages[number].fate = Fate::Refused;
+        let offer = self.messages[number].offer;
+        if offer.keep != Keep::Not {
+            self.topics.entry(offer.topic).or_default().refused(number);
+        }
     }
 
     /// Notes who may, and who must, get a message now. `first` is the first time it is sent.

@@ -17,6 +17,8 @@ struct Value {
     safe: bool,
     /// It certainly was the last at some time.
     taken: bool,
+    /// The disk did not take it: the topic holds what it held, unless a kill shows otherwise.
+    refused: bool,
     /// A crash has decided already.
     old: bool,
 }
@@ -31,7 +33,8 @@ pub(super) struct Topic {
 
 impl Default for Topic {
     fn default() -> Topic {
-        let nothing = Value { by: None, kept: None, at: 0, safe: true, taken: true, old: true };
+        let (safe, taken, refused, old) = (true, true, false, true);
+        let nothing = Value { by: None, kept: None, at: 0, safe, taken, refused, old };
         Topic { values: vec![nothing], low: 0, high: 0 }
     }
 }
@@ -45,6 +48,7 @@ impl Topic {
             at: now,
             safe: false,
             taken: false,
+            refused: false,
             old: false,
         });
         self.high = self.values.len() - 1;
@@ -56,14 +60,24 @@ impl Topic {
             self.publishing(will, Some(will), now);
         }
         if certain {
-            self.taken();
+            self.taken(true);
         }
     }
 
-    /// The broker has it: it is the last.
-    pub(super) fn taken(&mut self) {
-        self.low = self.high;
+    /// The broker has it: it is the last, and stays so unless it is refused.
+    pub(super) fn taken(&mut self, stays: bool) {
         self.values[self.high].taken = true;
+        if stays {
+            self.low = self.high;
+        }
+    }
+
+    /// It was refused when it was sent last.
+    pub(super) fn refused(&mut self, by: Number) {
+        let last = self.values.iter_mut().rfind(|value| value.by == Some(by));
+        if let Some(value) = last {
+            value.refused = true;
+        }
     }
 
     /// It was acknowledged. Sent again with QoS 2 it counted the first time only.
@@ -82,7 +96,11 @@ impl Topic {
 
     /// What it may hold.
     pub(super) fn candidates(&self) -> Vec<Option<Number>> {
-        self.values[self.low..=self.high].iter().map(|value| value.kept).collect()
+        self.possible().map(|value| value.kept).collect()
+    }
+
+    fn possible(&self) -> impl Iterator<Item = &Value> {
+        self.values[self.low..=self.high].iter().filter(|value| !value.refused)
     }
 
     /// The power went: back to the last that was safe, or anything after it. Until `known` the disk
@@ -90,7 +108,7 @@ impl Topic {
     pub(super) fn crashed(&mut self, known: u64) {
         for value in &mut self.values {
             value.safe |= !value.old && value.taken && value.at + LAG_MS <= known;
-            value.old = true;
+            (value.old, value.refused) = (true, false);
         }
         let safe = self.values[..=self.high].iter().rposition(|value| value.safe);
         self.low = safe.unwrap_or(0);
@@ -108,7 +126,7 @@ impl Topic {
             (None, None) => true,
             (Some(_), None) => false,
         };
-        if self.values[self.low..=self.high].iter().any(fits) {
+        if self.possible().any(fits) {
             return Ok(());
         }
         Err(self.candidates())
