@@ -69,7 +69,8 @@ pub(super) struct Change<'r> {
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Tree {
-    db: Database,
+    /// There until it is closed.
+    db: Option<Database>,
 }
 
 impl Tree {
@@ -79,19 +80,27 @@ impl Tree {
                 .set_cache_size(CACHE_BYTES)
                 .set_check_integrity_on_open(check == Check::Everything)
                 .create_with_backend(backend)?;
-            Ok(Tree { db })
+            Ok(Tree { db: Some(db) })
         })
     }
     /// Closes the file in good order, as far as it is one.
-    pub(super) fn close(self) {
-        let closed = guarded(|| Ok(self.db.close()?));
-        if let Err(fault) = closed {
+    pub(super) fn close(mut self) {
+        self.finish();
+    }
+    /// To close it reads it: a corrupt file shows here, too.
+    fn finish(&mut self) {
+        let Some(db) = self.db.take() else { return };
+        if let Err(fault) = guarded(|| Ok(db.close()?)) {
             tracing::debug!(%fault, "store was not closed in good order");
         }
     }
+    fn db(&self) -> &Database {
+        self.db.as_ref().expect("only `finish` takes it, at the end")
+    }
     /// Gives back to the disk what removed rows took up.
     pub(super) fn compact(&mut self) -> Result<(), Fault> {
-        guarded(|| Ok(self.db.compact()?)).map(drop)
+        let Some(db) = &mut self.db else { return Ok(()) };
+        guarded(|| Ok(db.compact()?)).map(drop)
     }
     /// The generation of the journal that is newer than the tree.
     pub(super) fn generation(&self) -> Result<Option<u64>, Fault> {
@@ -111,7 +120,7 @@ impl Tree {
     ) -> Result<(), Fault> {
         let mut wrong = false;
         guarded(|| {
-            let table = match self.db.begin_read()?.open_table(ROWS) {
+            let table = match self.db().begin_read()?.open_table(ROWS) {
                 Ok(table) => Some(table),
                 Err(redb::TableError::TableDoesNotExist(_)) => None,
                 Err(e) => return Err(e.into()),
@@ -134,7 +143,7 @@ impl Tree {
     ) -> Result<(), Fault> {
         let number = table as u8;
         let mut wrong = false;
-        let opened = guarded(|| match self.db.begin_read()?.open_table(ROWS) {
+        let opened = guarded(|| match self.db().begin_read()?.open_table(ROWS) {
             Ok(rows) => Ok(Some(rows.range::<&[u8]>(&[number][..]..&[number + 1][..])?)),
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
             Err(e) => Err(e.into()),
@@ -162,7 +171,7 @@ impl Tree {
         generation: Option<u64>,
     ) -> Result<(), Fault> {
         guarded(|| {
-            let mut txn = self.db.begin_write()?;
+            let mut txn = self.db().begin_write()?;
             txn.set_quick_repair(true);
             {
                 let mut table = txn.open_table(ROWS)?;
@@ -184,7 +193,7 @@ impl Tree {
     /// Bytes of the pages in use. Walks over all of them.
     pub(super) fn used_bytes(&self) -> Result<u64, Fault> {
         guarded(|| {
-            let txn = self.db.begin_write()?;
+            let txn = self.db().begin_write()?;
             let stats = txn.stats()?;
             txn.abort()?;
             Ok(stats.allocated_pages() * stats.page_size() as u64)
@@ -222,7 +231,7 @@ impl Tree {
         rows: &mut Vec<(Vec<u8>, Vec<u8>)>,
     ) -> Result<(), Fault> {
         guarded(|| {
-            let table = self.db.begin_read()?.open_table(ROWS)?;
+            let table = self.db().begin_read()?.open_table(ROWS)?;
             let (first, last) = &between;
             let between = (first.as_ref().map(Vec::as_slice), last.as_ref().map(Vec::as_slice));
             let mut range = table.range::<&[u8]>(between)?;
@@ -236,6 +245,13 @@ impl Tree {
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(any())]
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 
@@ -385,5 +401,26 @@ mod tests {
         let mut rows = Vec::new();
         let told = tree.scan(Table::Meta, &mut |key, _| rows.push(key.to_vec()));
         assert!(told.is_err() && rows == [b"\0other"]);
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_ends_nothing() {
+        for name in [&b"allocator_state"[..], b"next_savepoint_id", b"rows"] {
+            let disk = FaultyDisk::new(1);
+            let tree = Tree::open(file(&disk), Check::AfterCrash).unwrap();
+            put(&tree, b"k", b"value");
+            drop(tree.db().begin_read()); // so that there is something to close
+            disk.damage("tree", |bytes| {
+                let places = 0..bytes.len() - name.len();
+                for at in places.filter(|at| bytes[*at..].starts_with(name)).collect::<Vec<_>>() {
+                    bytes[at] = 0xff;
+                }
+            });
+            drop(tree.read(&row_key(Table::Meta, b"k")));
+            drop(tree);
+            if let Ok(tree) = Tree::open(file(&disk), Check::AfterCrash) {
+                drop(tree.read(&row_key(Table::Meta, b"k")));
+            }
+        }
     }
 }

@@ -414,3 +414,28 @@ fn seed_92431_of_a_session_that_ended_nothing_is_owed_by_the_one_that_follows_un
         ],
     );
 }
+
+#[test]
+fn seed_20462_a_session_that_comes_back_may_be_one_whose_connack_never_came() {
+    let will = |topic, qos, delay_s| Some(Testament { topic, qos, retain: false, delay_s });
+    let first = Profile { expiry_s: 30, room: 60, ..PROFILE };
+    let second = Profile { expiry_s: 30, receive_maximum: 3, ..PROFILE };
+    plays(
+        &[first, second],
+        &[
+            Connect { client: 0, clean: false, will: will("s/v", Qos::AtLeastOnce, 60) },
+            CrashAtWrite {
+                writes: 8,
+                chance: 8_127_843_485_541_577_354,
+                down_ms: 60_000,
+                again: Some(7),
+            },
+            subscribe(0, "a/x", Qos::ExactlyOnce),
+            Restart,
+            Connect { client: 0, clean: false, will: will("a/x", Qos::ExactlyOnce, 0) },
+            connect(1),
+            connect(0),
+            publish(1, "a/x", Qos::AtLeastOnce, 0),
+        ],
+    );
+}

@@ -73,8 +73,14 @@ pub(super) struct Life {
     pub(super) may_be_gone: bool,
     /// What the CONNACK that is on its way may say.
     expected: (bool, bool),
+    /// That CONNACK has not come yet.
+    asking: bool,
+    /// An earlier one never came: it may have told of a new session.
+    replaced: bool,
     /// When its connection ended; `None` while there is one.
     pub(super) left: Option<u64>,
+    /// The same as far as the broker certainly knows: before a CONNECT whose CONNACK never came.
+    left_early: Option<u64>,
     /// When it ended for good, in the broker's RAM.
     ended: Option<u64>,
     /// When an older session was discarded, which the disk may not know yet.
@@ -104,7 +110,10 @@ impl Life {
             may_be_there: false,
             may_be_gone: true,
             expected: (false, true),
+            asking: false,
+            replaced: false,
             left: Some(0),
+            left_early: Some(0),
             ended: None,
             discarded: None,
             cleaned: false,
@@ -160,7 +169,7 @@ impl Life {
     }
 
     pub(super) fn may_have_expired(&self, now: u64) -> bool {
-        self.left.is_some_and(|left| self.over(left, now))
+        self.left_early.is_some_and(|left| self.over(left, now))
     }
 
     fn over(&self, since: u64, now: u64) -> bool {
@@ -178,17 +187,20 @@ impl Life {
         self.ghost |= self.discarded.is_some_and(|at| at + FRESH_MS > known);
         let ended = self.ended.is_some_and(|ended| self.longest_s > 0 && ended + FRESH_MS > known);
         if ended || self.ghost {
-            // Of a session that ended nothing is owed, and another may have begun whose CONNACK never came.
-            self.filters.values_mut().for_each(|subscription| subscription.held = false);
-        }
-        if ended || self.ghost {
+            // Another may have begun whose CONNACK never came.
+            self.owe_nothing();
             self.may_be_there = true;
             self.expiry_s = self.longest_s;
-            self.left = Some(went);
+            (self.left, self.left_early) = (Some(went), Some(went));
         }
         if !self.acknowledged {
             self.may_be_gone = true;
         }
+    }
+
+    /// Of a session that ended nothing is owed.
+    fn owe_nothing(&mut self) {
+        self.filters.values_mut().for_each(|subscription| subscription.held = false);
     }
 
     /// Another session begins.
@@ -217,6 +229,8 @@ impl Oracle {
         let last_seen = life.left.unwrap_or(now).max(up_since);
         let gone = clean || life.may_be_gone;
         let there = !clean && life.may_be_there && !life.over(last_seen, now);
+        life.replaced |= life.asking && life.expected.1;
+        life.asking = true;
         life.expected = (there, gone);
         life.left = None;
         life.cleaned = clean || life.ended.is_some();
@@ -236,6 +250,9 @@ impl Oracle {
     pub(in super::super) fn connected(&mut self, client: usize, present: bool) {
         let life = &mut self.lives[client];
         let (there, gone) = life.expected;
+        life.asking = false;
+        life.left_early = life.left;
+        let replaced = std::mem::take(&mut life.replaced);
         if present && !there {
             return self.breaks(format!("client {client}: session present, though there is none"));
         }
@@ -245,6 +262,9 @@ impl Oracle {
         if !present {
             self.let_go(client);
             self.lives[client].begin();
+        } else if replaced {
+            self.let_go(client);
+            self.lives[client].owe_nothing();
         }
         // While it is connected it is there. What was before it is gone from the disk, too, unless that
         // takes nothing (design §6: the daemon runs on from RAM).
@@ -267,6 +287,7 @@ impl Oracle {
             return;
         }
         life.left = Some(now);
+        life.left_early.get_or_insert(now);
         life.losses += 1;
         if life.expiry_s == 0 {
             life.may_be_there = false;
