@@ -121,13 +121,11 @@ impl Oracle {
         self.offer(number, false);
     }
 
-    /// The broker has certainly looked at it.
+    /// The broker has certainly looked at it. What waits for the disk may still be refused.
     pub(super) fn taken(&mut self, number: Number) {
-        let message = &self.messages[number];
-        let again = message.offer.qos == Qos::ExactlyOnce && message.sends > 1;
-        if message.offer.keep != Keep::Not && !again {
-            let stays = message.offer.qos == Qos::AtMostOnce;
-            self.topics.entry(message.offer.topic).or_default().taken(stays);
+        let offer = self.messages[number].offer;
+        if offer.keep != Keep::Not && offer.qos == Qos::AtMostOnce {
+            self.topics.entry(offer.topic).or_default().taken();
         }
     }
 

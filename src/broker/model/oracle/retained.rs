@@ -60,16 +60,14 @@ impl Topic {
             self.publishing(will, Some(will), now);
         }
         if certain {
-            self.taken(true);
+            self.taken();
         }
     }
 
-    /// The broker has it: it is the last, and stays so unless it is refused.
-    pub(super) fn taken(&mut self, stays: bool) {
+    /// The broker has it, and nothing can take it back: it is the last.
+    pub(super) fn taken(&mut self) {
+        self.low = self.high;
         self.values[self.high].taken = true;
-        if stays {
-            self.low = self.high;
-        }
     }
 
     /// It was refused when it was sent last.
