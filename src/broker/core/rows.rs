@@ -30,7 +30,7 @@ use crate::broker::queue::Waiting;
 use crate::broker::session::{Options, Peer};
 use crate::broker::slots::Key;
 use crate::bus::Qos;
-use crate::storage::{Batch, Table, Window};
+use crate::storage::{Batch, Table};
 
 /// A session that outlives its connection, or has a will: that is owed whatever becomes of us
 /// (§3.1.2.5). Field numbers are on disk: never reuse one.
@@ -182,7 +182,7 @@ impl Core {
         })
     }
 
-    /// Writes a session that has a row.
+    /// Writes a session that has a row; if the disk does not take it, again until it does.
     pub(super) fn store_session(&mut self, key: Key, fx: &mut Effects) {
         let Some(session) = self.sessions.get(key) else { return };
         let Some(row) = session.row else { return };
@@ -206,8 +206,13 @@ impl Core {
                 expiry_s: will.expiry_s,
             }),
         };
-        let key = session.client.as_bytes().to_vec();
-        fx.writes(Window::Promise).writes.push((Table::Session, key, Some(stored.encode_to_vec())));
+        let client = session.client.as_bytes().to_vec();
+        fx.promise.batch.writes.push((Table::Session, client, Some(stored.encode_to_vec())));
+        let ticket = self.promise(fx);
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.stored = Some(ticket);
+        }
+        self.session_waits(key, ticket);
     }
 
     /// Notes on disk what a durable session has received with QoS 2; the ticket is its commit's.

@@ -201,7 +201,7 @@ impl Core {
             && waiting.origin.as_ref().is_some_and(|o| o.may_know(member.session));
         waiting.identifiers =
             Some(member.options.identifier).filter(|&number| number > 0).into_iter().collect();
-        (waiting.promised, waiting.held) = (false, false);
+        (waiting.promised, waiting.held) = (unsettled, false);
         let own_row = session.durable_row().filter(|_| waiting.qos == Qos::ExactlyOnce);
         let at_most_once = waiting.qos == Qos::AtMostOnce;
         if at_most_once && session.peer != Peer::Link {
@@ -213,7 +213,6 @@ impl Core {
             waiting.origin = None;
             fx.lazy.writes.extend(row.map(|row| (Table::Group, row, None)));
         } else if let Some(own_row) = own_row {
-            waiting.promised = unsettled;
             self.move_to_member(member.session, (own_row, row), &mut waiting, fx);
         }
         if let Some(session) = self.sessions.get_mut(member.session) {

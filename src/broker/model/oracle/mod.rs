@@ -314,6 +314,7 @@ impl Oracle {
         self.trouble = begins.then(|| self.trouble.unwrap_or(self.now));
         if !begins {
             self.messages.iter_mut().for_each(|message| message.on_disk());
+            self.lives.iter_mut().for_each(Life::on_disk);
         }
     }
 

@@ -168,8 +168,13 @@ impl Life {
         }
     }
 
+    /// The disk took what it was given since.
+    pub(super) fn on_disk(&mut self) {
+        self.left_early = self.left;
+    }
+
     pub(super) fn may_have_expired(&self, now: u64) -> bool {
-        self.left_early.is_some_and(|left| self.over(left, now))
+        self.left.is_some() && self.left_early.is_some_and(|left| self.over(left, now))
     }
 
     fn over(&self, since: u64, now: u64) -> bool {
@@ -251,7 +256,9 @@ impl Oracle {
         let life = &mut self.lives[client];
         let (there, gone) = life.expected;
         life.asking = false;
-        life.left_early = life.left;
+        if self.trouble.is_none() {
+            life.left_early = life.left; // the disk knows that it is here
+        }
         let replaced = std::mem::take(&mut life.replaced);
         if present && !there {
             return self.breaks(format!("client {client}: session present, though there is none"));
