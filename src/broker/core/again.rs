@@ -43,6 +43,13 @@ pub(super) struct Again {
     endings: HashSet<Arc<str>>,
 }
 
+impl Again {
+    /// Whether the disk may have something else of a session than we have.
+    pub(super) fn is_unsure(&self, session: Key) -> bool {
+        self.rows.contains(&session)
+    }
+}
+
 impl Core {
     /// A session had these, and the disk did not take them.
     pub(super) fn try_again(&mut self, key: Key, unsafe_yet: Vec<Waiting>, fx: &mut Effects) {

@@ -146,7 +146,8 @@ impl Core {
             });
             undo.extend(before.map(|before| Undo { filter: filter.into(), before: Some(before) }));
         }
-        let ticket = match undo.is_empty() {
+        // What the disk did not take, it may have all the same.
+        let ticket = match undo.is_empty() && !self.again.is_unsure(session) {
             true => None,
             false => self.store_filters(session, fx),
         };

@@ -57,8 +57,8 @@ pub(super) struct Permit {
     /// Times the application had it, and those of them with QoS 2.
     pub(super) got: u32,
     pub(super) once: u32,
-    /// It was released, which only the broker's RAM knows; how often a kill made it forget that.
-    pub(super) in_ram: bool,
+    /// Copies that were released, which only the broker's RAM knows; how many a kill made it forget.
+    pub(super) in_ram: u32,
     forgotten: u32,
     /// Connections the session had lost when it was first allowed.
     losses: u32,
@@ -92,6 +92,8 @@ pub(super) struct Sent {
     /// Doubts before it was sent; how often it was sent again after a newer one.
     pub(super) doubts: u32,
     pub(super) doubtful: u32,
+    /// A disk in trouble may have refused what was sent first.
+    pub(super) troubled: bool,
     /// When its first copy expires, and when its last.
     expires: Option<u64>,
     expires_last: Option<u64>,
@@ -110,6 +112,7 @@ impl Sent {
             sends: 1,
             doubts: 0,
             doubtful: 0,
+            troubled: false,
             expires,
             expires_last: expires,
             permits: Vec::new(),
@@ -152,7 +155,7 @@ impl Sent {
                 fresh_once: 0,
                 got: 0,
                 once: 0,
-                in_ram: false,
+                in_ram: 0,
                 forgotten: 0,
                 losses: life.losses,
             });
@@ -193,7 +196,7 @@ impl Sent {
 
     /// What the broker knew of it, the disk knows now.
     pub(super) fn on_disk(&mut self) {
-        self.permits.iter_mut().for_each(|permit| permit.in_ram = false);
+        self.permits.iter_mut().for_each(|permit| permit.in_ram = 0);
     }
 
     /// What only RAM knew is forgotten. What a group got with QoS 2 may be on disk as the message of one
@@ -201,7 +204,7 @@ impl Sent {
     /// sent is not known any more.
     pub(super) fn crashed(&mut self, here: &[Name]) {
         for permit in &mut self.permits {
-            permit.forgotten += u32::from(std::mem::take(&mut permit.in_ram));
+            permit.forgotten += std::mem::take(&mut permit.in_ram);
             permit.begun |= here.contains(&permit.of)
                 && permit.qos.min(self.offer.qos) == Qos::ExactlyOnce
                 && self.shares.iter().any(|share| share.members.contains(&permit.of));

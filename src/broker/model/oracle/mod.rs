@@ -100,6 +100,7 @@ impl Oracle {
         let doubts = if self.trouble.is_some() { 0 } else { self.doubts };
         let mut message = Sent::new(offer, by, self.now);
         message.doubts = doubts;
+        message.troubled = self.trouble.is_some();
         self.messages.push(message);
         if offer.keep != Keep::Not {
             let kept = (offer.keep == Keep::Retain).then_some(number);
@@ -217,12 +218,14 @@ impl Oracle {
         let Some(message) = self.messages.get_mut(arrival.number) else { return };
         let (offer, by) = (message.offer, message.by.filter(|_| message.ordered));
         let (sends, whole) = (message.sends, !message.expired(self.now));
+        let troubled = message.troubled;
         let permit = message.permit(life);
         permit.got += 1;
         permit.once += u32::from(arrival.qos == Qos::ExactlyOnce);
         // Order is promised per topic and quality, for what is sent the first time.
         let certain = permit.first && permit.got == 1 && permit.kept == 0;
-        let (ordered, once) = (certain && (permit.must && whole || sends == 1), permit.once);
+        let (ordered, once) =
+            (certain && (permit.must && whole && !troubled || sends == 1), permit.once);
         let ghost = life.is_ghost() || self.haunted && offer.topic.starts_with(['s', 't']);
         if let Some(by) = by.filter(|_| ordered) {
             let place = (by, offer.topic, offer.qos as u8, arrival.qos as u8);
@@ -245,7 +248,7 @@ impl Oracle {
         if self.trouble.is_some()
             && let Some(message) = self.messages.get_mut(number)
         {
-            message.permit(&self.lives[client]).in_ram = true;
+            message.permit(&self.lives[client]).in_ram += 1;
         }
     }
 
@@ -312,7 +315,10 @@ impl Oracle {
     pub(super) fn trouble(&mut self, begins: bool) {
         self.doubts += u32::from(begins);
         self.trouble = begins.then(|| self.trouble.unwrap_or(self.now));
-        if !begins {
+        if begins {
+            let waits = |message: &&mut Sent| message.fate == Fate::Unknown;
+            self.messages.iter_mut().filter(waits).for_each(|message| message.troubled = true);
+        } else {
             self.messages.iter_mut().for_each(|message| message.on_disk());
             self.lives.iter_mut().for_each(Life::on_disk);
         }
