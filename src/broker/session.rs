@@ -176,7 +176,9 @@ impl Session {
         let settled = self.promises.settle(ticket).filter(|_| !safe);
         let Some(numbers) = settled else { return (Vec::new(), Vec::new()) };
         let ours = |waiting: &Waiting| numbers.contains(&waiting.seq);
-        let refused = self.queue.retract(|waiting| waiting.promised && ours(waiting));
+        // A group's are refused with the group's commit; this one only moved them here.
+        let own = |waiting: &Waiting| waiting.promised && waiting.origin.is_none();
+        let refused = self.queue.retract(|waiting| own(waiting) && ours(waiting));
         let once = |waiting: &Waiting| waiting.qos == Qos::ExactlyOnce && self.durable;
         let unsafe_yet = self.queue.retract(|waiting| once(waiting) && ours(waiting));
         (refused, unsafe_yet)

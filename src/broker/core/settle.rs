@@ -45,10 +45,21 @@ impl Core {
     ) {
         self.settle_kept(ticket, result.is_ok(), fx);
         let mut waiters = self.waiting.remove(&ticket).unwrap_or_default();
-        if result.is_err() {
+        let safe = result.is_ok();
+        waiters.sort_by_key(|one| match one {
+            // What a member gives back is taken back with the group's; what is safe is so before a
+            // member gets it.
+            Waiter::Session(_) => 1,
+            Waiter::Group(_) => {
+                if safe {
+                    0
+                } else {
+                    2
+                }
+            }
             // What is taken back must be out of the queues before a SUBACK opens the way for it.
-            waiters.sort_by_key(|one| !matches!(one, Waiter::Session(_) | Waiter::Group(_)));
-        }
+            Waiter::Connection(_) | Waiter::Ending(_) | Waiter::Link(_) => 3,
+        });
         for waiter in waiters {
             match waiter {
                 Waiter::Link(reply) => {

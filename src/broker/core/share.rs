@@ -7,6 +7,8 @@
 //! | sent with QoS 2 to a durable session | that session's, before it is sent | it stays with that session |
 //! | sent with QoS 2 to another | the group's, until PUBREC | another member may get it, with DUP |
 
+use std::ops::RangeInclusive;
+
 use super::relieve::Room;
 use super::rows::{group_key, group_row, queue_key, queue_row};
 use super::{Core, Effects, Waiter};
@@ -354,7 +356,36 @@ impl Core {
             let row = group_key(&group.filter, waiting.seq);
             fx.lazy.writes.push((Table::Group, row, None));
         }
+        self.disown(key, &numbers, fx);
         self.pump_group(key, fx);
+    }
+
+    /// What was refused to its publisher comes back to the group from no member: who was sent it keeps
+    /// it, and it is sent to nobody else.
+    fn disown(&mut self, key: Key, numbers: &RangeInclusive<u64>, fx: &mut Effects) {
+        let Core { groups, sessions, .. } = self;
+        let Some(group) = groups.get(key) else { return };
+        let refused = |waiting: &Waiting| {
+            let ours = |origin: &Origin| origin.group == key && numbers.contains(&origin.seq);
+            waiting.promised && waiting.origin.as_deref().is_some_and(ours)
+        };
+        for member in &group.members {
+            let Some(session) = sessions.get_mut(member.session) else { continue };
+            let own = session.durable_row();
+            let mut gone = Vec::new();
+            if session.queue.iter().any(refused) {
+                gone = session.queue.retract(refused);
+            }
+            if let Some(own) = own {
+                let rows = gone.iter().map(|waiting| queue_key(own, waiting.seq));
+                fx.lazy.writes.extend(rows.map(|row| (Table::Queue, row, None)));
+            }
+            let sent = session.flight.published().filter(|waiting| refused(waiting));
+            let sent = sent.filter_map(|waiting| waiting.origin.take());
+            let origins = gone.into_iter().filter_map(|waiting| waiting.origin).chain(sent);
+            let rows = origins.map(|origin| group_key(&group.filter, origin.seq));
+            fx.lazy.writes.extend(rows.map(|row| (Table::Group, row, None)));
+        }
     }
 
     pub(super) fn group_dropped(

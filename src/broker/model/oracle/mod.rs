@@ -218,12 +218,13 @@ impl Oracle {
         let Some(message) = self.messages.get_mut(arrival.number) else { return };
         let (offer, by) = (message.offer, message.by.filter(|_| message.ordered));
         let (sends, whole) = (message.sends, !message.expired(self.now));
-        let troubled = message.troubled;
+        // The disk may have refused it, and have it all the same.
+        let (troubled, refused) = (message.troubled, message.fate == Fate::Refused);
         let permit = message.permit(life);
         permit.got += 1;
         permit.once += u32::from(arrival.qos == Qos::ExactlyOnce);
         // Order is promised per topic and quality, for what is sent the first time.
-        let certain = permit.first && permit.got == 1 && permit.kept == 0;
+        let certain = permit.first && permit.got == 1 && permit.kept == 0 && !refused;
         let (ordered, once) =
             (certain && (permit.must && whole && !troubled || sends == 1), permit.once);
         let ghost = life.is_ghost() || self.haunted && offer.topic.starts_with(['s', 't']);

@@ -170,7 +170,9 @@ impl Life {
 
     /// The disk took what it was given since.
     pub(super) fn on_disk(&mut self) {
-        self.left_early = self.left;
+        if self.left.is_none() {
+            self.left_early = None;
+        }
     }
 
     pub(super) fn may_have_expired(&self, now: u64) -> bool {
@@ -232,7 +234,7 @@ impl Oracle {
         let (now, up_since) = (self.now, self.up_since);
         let life = &mut self.lives[client];
         let last_seen = life.left.unwrap_or(now).max(up_since);
-        let gone = clean || life.may_be_gone;
+        let gone = clean || life.may_be_gone || life.may_have_expired(now);
         let there = !clean && life.may_be_there && !life.over(last_seen, now);
         life.replaced |= life.asking && life.expected.1;
         life.asking = true;
