@@ -439,3 +439,83 @@ fn seed_20462_a_session_that_comes_back_may_be_one_whose_connack_never_came() {
         ],
     );
 }
+
+#[test]
+fn seed_89220_what_a_bad_disk_did_not_take_of_a_session_is_written_when_it_is_well() {
+    let brief = Profile { expiry_s: 30, ..PROFILE };
+    plays(
+        &[brief],
+        &[
+            connect(0),
+            subscribe(0, "b/#", Qos::AtLeastOnce),
+            Restart,
+            Trouble { fault: Fault::Writes },
+            connect(0),
+            Pass { ms: 6_000 },
+            Mend,
+            Pass { ms: 40_000 },
+            Crash { chance: 1, down_ms: 0, again: None },
+            connect(0),
+        ],
+    );
+}
+
+#[test]
+fn seed_39597_what_was_refused_comes_back_to_its_group_from_no_member() {
+    let slow = Profile { version: Version::V311, eager: false, ..PROFILE };
+    let passing = Profile { expiry_s: 0, ..PROFILE };
+    plays(
+        &[slow, passing],
+        &[
+            connect(0),
+            connect(1),
+            subscribe(0, "$share/one/s/#", Qos::AtLeastOnce),
+            Pass { ms: 6 },
+            Trouble { fault: Fault::Writes },
+            publish(0, "s/w", Qos::ExactlyOnce, 0),
+            Pass { ms: 20 },
+            connect(0),
+            subscribe(1, "$share/one/s/#", Qos::ExactlyOnce),
+        ],
+    );
+}
+
+#[test]
+fn seed_56146_what_is_safe_with_its_group_is_not_lost_on_its_way_to_a_member() {
+    let old = Profile { version: Version::V311, ..PROFILE };
+    for ms in [0, 1, 2, 5] {
+        plays(
+            &[old, old],
+            &[
+                connect(0),
+                subscribe(0, "$share/two/t/v", Qos::ExactlyOnce),
+                Pass { ms: 300 },
+                subscribe(0, "b/#", Qos::ExactlyOnce),
+                publish(0, "t/v", Qos::ExactlyOnce, 0),
+                connect(1),
+                Pass { ms },
+                Trouble { fault: Fault::ReadOnly },
+                Pass { ms: 6_000 },
+            ],
+        );
+    }
+}
+
+#[test]
+fn seed_14487_a_filter_that_was_refused_and_taken_back_does_not_come_back_with_a_kill() {
+    plays(
+        &[PROFILE],
+        &[
+            connect(0),
+            Pass { ms: 300 },
+            Trouble { fault: Fault::Syncs },
+            subscribe(0, "a/#", Qos::AtMostOnce),
+            Pass { ms: 300 },
+            Step::Unsubscribe { client: 0, filter: "a/#" },
+            CrashAtWrite { writes: 5, chance: 2_754_150_466_046_806_368, down_ms: 10, again: None },
+            Mend,
+            connect(0),
+            publish(0, "a/y", Qos::ExactlyOnce, 0),
+        ],
+    );
+}
