@@ -448,13 +448,16 @@ fn seed_89220_what_a_bad_disk_did_not_take_of_a_session_is_written_when_it_is_we
         &[
             connect(0),
             subscribe(0, "b/#", Qos::AtLeastOnce),
-            Restart,
+            Pass { ms: 20 },
+            Step::Cut { client: 0 },
+            Pass { ms: 20 },
             Trouble { fault: Fault::Writes },
             connect(0),
             Pass { ms: 6_000 },
             Mend,
             Pass { ms: 40_000 },
             Crash { chance: 1, down_ms: 0, again: None },
+            Pass { ms: 20 },
             connect(0),
         ],
     );
