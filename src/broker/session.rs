@@ -92,8 +92,6 @@ pub(crate) struct Session {
     /// What expired with QoS 2 is gone from the disk when this is settled. What came after it waits: a
     /// kill would bring it back, not known to be unsent, behind that (§4.6).
     pub(crate) gap: Option<Ticket>,
-    /// What its row says is on disk when this is settled.
-    pub(crate) stored: Option<Ticket>,
     /// The last ticket it was put down for.
     pub(crate) waits_for: Option<Ticket>,
     pub(crate) will: Option<Will>,
@@ -131,7 +129,6 @@ impl Session {
             next_seq: 1,
             promises: Promises::default(),
             gap: None,
-            stored: None,
             waits_for: None,
             will: None,
             will_at: None,

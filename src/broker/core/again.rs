@@ -6,14 +6,10 @@
 //! | a will, for a durable session with QoS 2 | it waits here: the session's queue goes on |
 //! | a group's message, for a member with QoS 2 | it is the group's again, and the group rests |
 //! | a piece of what is retained (`replay`) | it is to be made again, and the session's others rest |
-//! | a session's row | what the disk has of it is older |
-//! | that a session ended | a kill would bring it back |
 //!
 //! To send them all the same would be a packet identifier that a kill takes away (see `session`), and a
 //! message of the group that comes a second time.
 
-use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Core, Effects, Timer};
@@ -27,8 +23,6 @@ use crate::storage::{Table, Window};
 const PAUSE: Duration = Duration::from_secs(1);
 /// What the wills among them may weigh together.
 const MOST_BYTES: usize = 1 << 20;
-/// How many ended sessions are remembered.
-const MOST_ENDINGS: usize = 10_000;
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -39,15 +33,6 @@ pub(super) struct Again {
     bytes: usize,
     groups: Vec<Key>,
     replays: Vec<Key>,
-    rows: HashSet<Key>,
-    endings: HashSet<Arc<str>>,
-}
-
-impl Again {
-    /// Whether the disk may have something else of a session than we have.
-    pub(super) fn is_unsure(&self, session: Key) -> bool {
-        self.rows.contains(&session)
-    }
 }
 
 impl Core {
@@ -92,31 +77,10 @@ impl Core {
         }
     }
 
-    /// A session's row was not taken.
-    pub(super) fn store_again(&mut self, key: Key, fx: &mut Effects) {
-        self.wait_again(fx);
-        self.again.rows.insert(key);
-    }
-
-    /// The news that a session ended was not taken.
-    pub(super) fn end_again(&mut self, client: Arc<str>, fx: &mut Effects) {
-        if self.again.endings.len() < MOST_ENDINGS {
-            self.wait_again(fx);
-            self.again.endings.insert(client);
-        }
-    }
-
     /// It is time to try.
     pub(super) fn again_due(&mut self, fx: &mut Effects) {
-        let Again { wills, groups, replays, rows, endings, .. } = std::mem::take(&mut self.again);
+        let Again { wills, groups, replays, .. } = std::mem::take(&mut self.again);
         self.spent += 20 * (wills.len() + groups.len() + replays.len());
-        self.spent += 20 * (rows.len() + endings.len());
-        for session in rows {
-            self.store_session(session, fx);
-        }
-        for client in endings {
-            self.tell_ending(client, fx);
-        }
         for session in replays {
             self.replays.resume(session);
         }

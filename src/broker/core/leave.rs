@@ -163,26 +163,17 @@ impl Core {
         }
         self.tell_presence(&session.client, None, fx);
         let Some(row) = session.row else { return };
-        self.tell_ending(session.client.clone(), fx);
+        let ticket = self.promise(fx);
+        self.endings.insert(session.client.clone(), ticket);
+        self.waiting.entry(ticket).or_default().push(Waiter::Ending(session.client.clone()));
+        let writes = &mut fx.promise.batch.writes;
+        writes.push((Table::Session, session.client.as_bytes().to_vec(), None));
         if session.durable {
-            let writes = &mut fx.promise.batch.writes;
             let queued = session.numbers().map(|seq| (Table::Queue, queue_key(row, seq), None));
             writes.extend(queued);
             let received = session.received.iter();
             writes.extend(received.map(|id| (Table::Received, received_key(row, id), None)));
         }
-    }
-
-    /// The disk is to forget a session, unless another has its place.
-    pub(super) fn tell_ending(&mut self, client: Arc<str>, fx: &mut Effects) {
-        let there = self.clients.get(&client).and_then(|&key| self.sessions.get(key));
-        if there.is_some_and(|session| session.row.is_some()) {
-            return;
-        }
-        fx.promise.batch.writes.push((Table::Session, client.as_bytes().to_vec(), None));
-        let ticket = self.promise(fx);
-        self.waiting.entry(ticket).or_default().push(Waiter::Ending(client.clone()));
-        self.endings.insert(client, ticket);
     }
 
     /// Another connection uses the same client id (MQTT-3.1.4-3).

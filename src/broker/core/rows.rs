@@ -182,7 +182,7 @@ impl Core {
         })
     }
 
-    /// Writes a session that has a row; if the disk does not take it, again until it does.
+    /// Writes a session that has a row.
     pub(super) fn store_session(&mut self, key: Key, fx: &mut Effects) {
         let Some(session) = self.sessions.get(key) else { return };
         let Some(row) = session.row else { return };
@@ -206,13 +206,8 @@ impl Core {
                 expiry_s: will.expiry_s,
             }),
         };
-        let client = session.client.as_bytes().to_vec();
-        fx.promise.batch.writes.push((Table::Session, client, Some(stored.encode_to_vec())));
-        let ticket = self.promise(fx);
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.stored = Some(ticket);
-        }
-        self.session_waits(key, ticket);
+        let key = session.client.as_bytes().to_vec();
+        fx.promise.batch.writes.push((Table::Session, key, Some(stored.encode_to_vec())));
     }
 
     /// Notes on disk what a durable session has received with QoS 2; the ticket is its commit's.

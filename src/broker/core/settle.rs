@@ -6,7 +6,6 @@
 //! they were. What nobody else would try again is (`again`).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::connection::Undo;
 use super::publish::{contract_code, reason_of};
@@ -71,7 +70,7 @@ impl Core {
                 }
                 Waiter::Session(key) => self.settle_session(key, ticket, result.is_ok(), fx),
                 Waiter::Group(key) => self.settle_group(key, ticket, result.is_ok(), fx),
-                Waiter::Ending(client) => self.settle_ending(client, ticket, result.is_ok(), fx),
+                Waiter::Ending(client) => self.settle_ending(&client, ticket),
                 Waiter::Connection(key) => self.settle_connection(key, ticket, result, fx),
             }
         }
@@ -117,13 +116,10 @@ impl Core {
         self.waiting.entry(to).or_default().extend(waiters);
     }
 
-    /// The disk knows that a session ended, or is to be told again.
-    fn settle_ending(&mut self, client: Arc<str>, ticket: Ticket, safe: bool, fx: &mut Effects) {
-        if self.endings.get(&client) == Some(&ticket) {
-            self.endings.remove(&client);
-        }
-        if !safe {
-            self.end_again(client, fx);
+    /// The disk knows that a session ended, or knows nothing any more.
+    fn settle_ending(&mut self, client: &str, ticket: Ticket) {
+        if self.endings.get(client) == Some(&ticket) {
+            self.endings.remove(client);
         }
         if self.endings.is_empty() && self.endings.capacity() > 64 {
             self.endings = HashMap::new(); // a crowd's memory is given back
@@ -135,10 +131,6 @@ impl Core {
         let row = session.durable_row();
         let (taken_back, unsafe_yet) = session.settle(ticket, safe);
         let refused = session.received.settle(ticket, safe);
-        let unstored = session.stored.take_if(|stored| *stored == ticket).is_some() && !safe;
-        if unstored {
-            self.store_again(key, fx);
-        }
         self.forget_rows(row, taken_back.iter().map(|waiting| waiting.seq), fx);
         self.try_again(key, unsafe_yet, fx);
         self.settle_piece(key, ticket, safe, fx);

@@ -146,11 +146,8 @@ impl Core {
             });
             undo.extend(before.map(|before| Undo { filter: filter.into(), before: Some(before) }));
         }
-        // What the disk did not take, it may have all the same.
-        let ticket = match undo.is_empty() && !self.again.is_unsure(session) {
-            true => None,
-            false => self.store_filters(session, fx),
-        };
+        // Also of a filter that is not there: what a disk in trouble refused, it may have all the same.
+        let ticket = self.store_filters(session, fx);
         let filters = Filters { packet_id: unsubscribe.packet_id, codes, undo };
         self.owe(key, Owed::success(Answer::UnsubAck(Box::new(filters)), ticket), fx);
     }

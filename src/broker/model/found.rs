@@ -441,29 +441,6 @@ fn seed_20462_a_session_that_comes_back_may_be_one_whose_connack_never_came() {
 }
 
 #[test]
-fn seed_89220_what_a_bad_disk_did_not_take_of_a_session_is_written_when_it_is_well() {
-    let brief = Profile { expiry_s: 30, ..PROFILE };
-    plays(
-        &[brief],
-        &[
-            connect(0),
-            subscribe(0, "b/#", Qos::AtLeastOnce),
-            Pass { ms: 20 },
-            Step::Cut { client: 0 },
-            Pass { ms: 20 },
-            Trouble { fault: Fault::Writes },
-            connect(0),
-            Pass { ms: 6_000 },
-            Mend,
-            Pass { ms: 40_000 },
-            Crash { chance: 1, down_ms: 0, again: None },
-            Pass { ms: 20 },
-            connect(0),
-        ],
-    );
-}
-
-#[test]
 fn seed_39597_what_was_refused_comes_back_to_its_group_from_no_member() {
     let slow = Profile { version: Version::V311, eager: false, ..PROFILE };
     let passing = Profile { expiry_s: 0, ..PROFILE };
