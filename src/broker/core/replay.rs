@@ -140,9 +140,12 @@ impl Replays {
         let ours = |pause: &mut Pause| matches!(pause, Pause::Commit(its, _) if *its == ticket);
         let Some(Pause::Commit(_, replay)) = rest.pause.take_if(ours) else { return false };
         if !safe {
-            // What is there of it is what it had come to.
-            rest.replays.retain(|other| other.filter != replay.filter);
-            rest.replays.push_front(replay);
+            // What is there of it is where it had come to, or a newer SUBSCRIBE that begins anew.
+            let begins = |other: &Replay| other.filter == replay.filter && other.after.is_none();
+            if !rest.replays.iter().any(begins) {
+                rest.replays.retain(|other| other.filter != replay.filter);
+                rest.replays.push_front(replay);
+            }
             rest.pause = Some(Pause::Trouble);
         }
         self.made(session);
@@ -220,5 +223,33 @@ impl Core {
             self.replay_again(key, fx);
             self.store_session(key, fx); // a later commit may have said that it was sent
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::slots::Slots;
+
+    /// Where one filter's replay goes on from when a piece of it, made from `a` on, failed.
+    fn goes_on(left: Option<&str>) -> Option<Arc<str>> {
+        let session = Slots::default().insert(());
+        let replay = |after: Option<&str>| Replay {
+            filter: "t/#".into(),
+            options: Options::default(),
+            after: after.map(Arc::from),
+        };
+        let mut replays = Replays::default();
+        replays.add(session, replay(left));
+        replays.pause(session, Pause::Commit(7, replay(Some("a"))));
+        assert!(replays.settle(session, 7, false) && replays.ready.is_empty());
+        replays.resume(session);
+        replays.next(session).expect("the piece again").after
+    }
+
+    #[test]
+    fn a_piece_that_failed_is_made_again_unless_its_filter_begins_anew() {
+        assert_eq!(goes_on(Some("b")).as_deref(), Some("a"));
+        assert_eq!(goes_on(None), None);
     }
 }
