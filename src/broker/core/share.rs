@@ -369,8 +369,8 @@ impl Core {
             let ours = |origin: &Origin| origin.group == key && numbers.contains(&origin.seq);
             waiting.promised && waiting.origin.as_deref().is_some_and(ours)
         };
-        for member in &group.members {
-            let Some(session) = sessions.get_mut(member.session) else { continue };
+        let may_have = |session: &&mut Session| group.strays || session.groups.contains(&key);
+        for session in sessions.values_mut().filter(may_have) {
             let own = session.durable_row();
             let mut gone = Vec::new();
             if session.queue.iter().any(refused) {

@@ -144,8 +144,8 @@ impl Client {
         line.up.extend(bytes);
         oracle.disconnecting(self.number, bye);
         if bye == Bye::Forget {
-            // §3.1.2.11.2: with an expiry of 0 both sides forget the session when the connection ends, and what
-            // was on its way with it; sent in the next session it would be another message.
+            // §3.1.2.11.2: with an expiry of 0 both sides forget the session when the connection ends,
+            // and what was on its way with it; sent in the next session it would be another message.
             self.outgoing.clear();
         }
         true
