@@ -17,13 +17,17 @@
 //! |---|---|
 //! | `network` | which connections there are, their bytes in and out, how one is ended |
 //! | `connect` | who comes in: identity, client id, session, will |
+//! | `connack` | what it is told then |
 //! | `alias` | which topic a number stands for |
-//! | `publish` | what is taken, held, acknowledged |
+//! | `publish` | what is taken |
+//! | `hold` | commands, until the gate has decided |
+//! | `acknowledge` | what is acknowledged, both ways |
 //! | `keep` | what a topic holds, and holds again when it is refused |
 //! | `deliver` | what goes out to whom, and what waits |
+//! | `pump` | when that goes out |
 //! | `subscribe` | filters |
 //! | `replay` | retained messages for a new subscription, a piece at a time |
-//! | `share` | which member of a shared subscription gets it |
+//! | `share`, `unshare` | which member of a shared subscription gets it, and what comes back |
 //! | `link` | the same for the links of this process |
 //! | `leave` | the end of connections and sessions, wills |
 //! | `again` | what waits for a disk in trouble to be well |
@@ -33,20 +37,24 @@
 //! | `timers` | what is due when |
 //! | `rows`, `restore` | sessions, queues and retained messages on disk |
 
+mod acknowledge;
 mod again;
 mod alias;
 #[cfg(any(test, fuzzing))]
 mod check;
+mod connack;
 mod connect;
 mod connection;
 mod counters;
 mod deliver;
 mod effects;
+mod hold;
 mod keep;
 mod leave;
 mod link;
 mod network;
 mod publish;
+mod pump;
 mod relieve;
 mod replay;
 mod restore;
@@ -62,6 +70,7 @@ mod timers;
 mod traffic;
 #[cfg(any(test, fuzzing))]
 pub mod trial;
+mod unshare;
 
 use std::collections::HashMap;
 use std::sync::Arc;

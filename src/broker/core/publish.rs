@@ -5,9 +5,8 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use super::connection::{Answer, Owed};
-use super::settle::Failure;
 use super::share::has_room;
-use super::{Core, Effects, Held};
+use super::{Core, Effects};
 use crate::broker::acl::{self, Denied};
 use crate::broker::intake::Ticket;
 use crate::broker::limits::Limit;
@@ -18,13 +17,10 @@ use crate::broker::queue::{Policy, Queue};
 use crate::broker::received::Known;
 use crate::broker::slots::Key;
 use crate::broker::tree::Subscriber;
-use crate::broker::wire::{Ack, Properties, PropertyBuffer, Publish, Reason, Version};
+use crate::broker::wire::{Properties, PropertyBuffer, Publish, Reason, Version};
 use crate::bus::{self, Qos};
 use crate::contract;
 use crate::storage::Window;
-
-/// What all commands that wait for the gate may weigh.
-const HELD_BYTES: usize = 4 << 20;
 
 /// What becomes of a publish that was taken.
 pub(super) enum Taken {
@@ -237,83 +233,6 @@ impl Core {
         session.is_some_and(|session| has_room(session, &self.connections, self.room()))
     }
 
-    fn is_command(&self, topic: &str) -> bool {
-        self.setting.root.tail(topic).is_some_and(|tail| tail.starts_with("cmd/"))
-    }
-
-    fn hold(
-        &mut self,
-        incoming: &Incoming<'_>,
-        (client, from): (&Arc<str>, &Arc<Principal>),
-        publisher: Option<Publisher>,
-        fx: &mut Effects,
-    ) -> Result<Taken, Denied> {
-        let bytes: usize = self.held.values().map(|held| held.message.weight()).sum();
-        if self.held.len() >= self.setting.limits.held || bytes > HELD_BYTES {
-            self.counters.limits.count(Limit::Commands);
-            let message = "too many commands wait; send them slower".to_string();
-            return Err(Denied { code: "command.busy", message });
-        }
-        let ticket = self.ticket();
-        let message = bus_message(incoming.shared(), incoming.retain, fx.now);
-        let response_allowed = match &message.response_topic {
-            Some(topic) => self.setting.acl.may_respond(from, topic),
-            None => false,
-        };
-        if !response_allowed && let Some(topic) = &message.response_topic {
-            let message = format!("answers may not go to {topic}; they are on reply/ only");
-            return Err(Denied { code: "broker.response_topic", message });
-        }
-        let held = Held { message: incoming.shared().clone(), publisher };
-        let beside = self.receipt(publisher);
-        self.held.insert(ticket, held);
-        fx.hold.push(super::Hold {
-            ticket,
-            message,
-            client: client.clone(),
-            from: from.clone(),
-            response_allowed,
-            beside,
-        });
-        Ok(Taken::Held(ticket))
-    }
-
-    /// The gate decided about a held publish.
-    pub(super) fn released(
-        &mut self,
-        ticket: Ticket,
-        verdict: Result<(), contract::Error>,
-        fx: &mut Effects,
-    ) {
-        let Some(held) = self.held.remove(&ticket) else { return };
-        match verdict {
-            Ok(()) => {
-                // Watchers of cmd/# see it; nothing of that has to be safe: the record is.
-                let incoming = Incoming::of(&held.message, false);
-                self.publish(&incoming, held.publisher.map(|publisher| publisher.session), fx);
-                let receipt = held.publisher.and_then(|publisher| {
-                    self.store_received(publisher.session, publisher.receipt?, fx)
-                });
-                match receipt {
-                    Some(stored) => self.wait_on(ticket, stored),
-                    None => self.settle(ticket, &Ok(()), fx),
-                }
-            }
-            Err(error) => {
-                let publisher = held.publisher.map(|publisher| publisher.session);
-                if let Some(session) = publisher.and_then(|key| self.sessions.get(key)) {
-                    let (client, from) = (session.client.clone(), session.principal.clone());
-                    let code = contract_code(&error.code);
-                    let denied = Denied { code, message: error.message.clone() };
-                    self.tell_denied((&client, &from), &held.message.topic, &denied, fx);
-                }
-                let reason = reason_of(&error.code);
-                let failure = Failure { reason, code: error.code, text: error.message };
-                self.settle(ticket, &Err(failure), fx);
-            }
-        }
-    }
-
     /// Notes the acknowledgement of a publish in its place.
     fn acknowledge(
         &mut self,
@@ -335,28 +254,6 @@ impl Core {
             }
         };
         self.owe(key, owed, fx);
-    }
-
-    /// Sends an acknowledgement in its place in the order, now or later.
-    pub(super) fn owe(&mut self, key: Key, owed: Owed, fx: &mut Effects) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let ticket = owed.ticket;
-        connection.owe(owed);
-        super::touch(connection, key, fx);
-        if let Some(ticket) = ticket {
-            self.connection_waits(key, ticket);
-        }
-    }
-
-    /// PUBREL: the packet identifier is free again (§4.3.3), for a durable session when that is on disk.
-    pub(super) fn pubrel(&mut self, key: Key, ack: &Ack<'_>, fx: &mut Effects) {
-        let Some(session_key) = self.open_session(key) else { return };
-        let Some(session) = self.sessions.get_mut(session_key) else { return };
-        let known = session.received.free(ack.packet_id);
-        let reason = if known { Reason::Success } else { Reason::PacketIdentifierNotFound };
-        let ticket = self.forget_received(session_key, ack.packet_id, fx);
-        let owed = Owed::success(Answer::PubComp(ack.packet_id), ticket);
-        self.owe(key, Owed { reason, ..owed }, fx);
     }
 
     /// Keeps and fans out. The ticket says when it is safe; `None` is now.

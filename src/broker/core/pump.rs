@@ -1,0 +1,155 @@
+//! What waits goes out, as far as the window and the connection allow; or is done with, because it
+//! expired, is too large, or is not its reader's to read any more.
+
+use super::connection::Connection;
+use super::deliver::{complete, delivery};
+use super::{Core, Effects, touch};
+use crate::broker::message::Now;
+use crate::broker::notice::Drop;
+use crate::broker::queue::Waiting;
+use crate::broker::session::{Peer, Session};
+use crate::broker::slots::Key;
+use crate::broker::wire::{PropertyBuffer, Publish};
+use crate::bus::Qos;
+use crate::storage::Table;
+
+impl Core {
+    /// Sends what waits, as far as the window and the connection allow: its own, then of the shared
+    /// subscriptions it is a member of.
+    pub(super) fn pump(&mut self, key: Key, fx: &mut Effects) {
+        self.pump_own(key, fx);
+        let mut place = 0;
+        while let Some(&group) = self.sessions.get(key).and_then(|open| open.groups.get(place)) {
+            self.pump_group(group, fx);
+            place += 1;
+        }
+    }
+
+    pub(super) fn pump_own(&mut self, key: Key, fx: &mut Effects) {
+        let (mut expired, mut too_large, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let room = self.room();
+            let Some(session) = self.sessions.get_mut(key) else { break };
+            // First of all: what expired must not open the way for what comes after it.
+            if let Some(gone) = session.queue.pop_expired(fx.now) {
+                expired.push(gone);
+                continue;
+            }
+            if session.gap.is_some() || expired.iter().any(|gone| session.leaves_gap(gone)) {
+                break;
+            }
+            let Some(first) = session.queue.first() else { break };
+            // Judged again: it may have waited for a client that has another role now.
+            let message = &first.message;
+            let audience = message.audience.as_deref();
+            if session.peer != Peer::Away
+                && !self.setting.acl.may_read(&session.principal, &message.topic, audience)
+            {
+                hidden.extend(session.queue.pop());
+                continue;
+            }
+            let open = match first.qos {
+                Qos::AtMostOnce if session.peer != Peer::Link => session.is_safe(first),
+                Qos::AtMostOnce | Qos::AtLeastOnce | Qos::ExactlyOnce => {
+                    session.may_fly(first, room.in_flight)
+                }
+            };
+            match session.peer {
+                Peer::Away => break,
+                Peer::Link if !open => break,
+                Peer::Link => {
+                    let Some(waiting) = session.queue.pop() else { break };
+                    fx.deliver.push((key, delivery(&waiting, fx.now)));
+                    session.flight.publish(waiting);
+                }
+                Peer::Wire(connection_key) => {
+                    let Some(connection) = self.connections.get_mut(connection_key) else { break };
+                    let behind = connection.out.len() > room.unread;
+                    if !open || behind || connection.holding() {
+                        break;
+                    }
+                    let Some(waiting) = session.queue.pop() else { break };
+                    // Too large for this client: done with (MQTT-3.1.2-25).
+                    let properties = &mut self.properties;
+                    too_large
+                        .extend(send_waiting(session, connection, properties, waiting, fx.now));
+                    touch(connection, connection_key, fx);
+                }
+            }
+            self.counters.delivered += 1;
+        }
+        self.replays.wake(key);
+        for (gone, why) in
+            [(expired, Drop::Expired), (too_large, Drop::TooLarge), (hidden, Drop::NotReadable)]
+        {
+            if !gone.is_empty() {
+                self.discard(key, gone, why, fx);
+            }
+        }
+    }
+
+    /// Messages that a session does not get.
+    pub(super) fn discard(&mut self, key: Key, gone: Vec<Waiting>, why: Drop, fx: &mut Effects) {
+        let told = gone.iter().filter(|waiting| !self.is_of_drops(&waiting.message)).count();
+        self.counters.dropped(why, gone.len() - told);
+        self.note_drops(key, why, told, fx);
+        if why == Drop::Expired {
+            self.close_gap(key, &gone, fx);
+        }
+        for waiting in gone {
+            self.forget(key, waiting.seq, waiting.origin.as_deref(), fx);
+        }
+    }
+
+    /// What expired and might come back after a kill is gone from the disk before anything follows it.
+    fn close_gap(&mut self, key: Key, gone: &[Waiting], fx: &mut Effects) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let Some(row) = session.durable_row() else { return };
+        let left = gone.iter().filter(|waiting| session.leaves_gap(waiting));
+        let rows =
+            left.map(|waiting| (Table::Queue, super::rows::queue_key(row, waiting.seq), None));
+        let before = fx.promise.batch.writes.len();
+        fx.promise.batch.writes.extend(rows);
+        if fx.promise.batch.writes.len() == before {
+            return;
+        }
+        let ticket = self.promise(fx);
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.gap = Some(ticket);
+        }
+        self.session_waits(key, ticket);
+    }
+}
+
+/// Sends one message that waited; gives it back when the client cannot take one so large.
+fn send_waiting(
+    session: &mut Session,
+    connection: &mut Connection,
+    buffer: &mut PropertyBuffer,
+    waiting: Waiting,
+    now: Now,
+) -> Option<Waiting> {
+    let message = waiting.message.clone();
+    let (qos, retain, dup, seq) = (waiting.qos, waiting.retain, waiting.dup, waiting.seq);
+    let expiry_s = message.expiry_s(now);
+    let properties = complete(buffer, &message.properties, expiry_s, &waiting.identifiers);
+    let (packet_id, waiting) = match qos {
+        Qos::AtMostOnce => (None, Some(waiting)),
+        Qos::AtLeastOnce | Qos::ExactlyOnce => (Some(session.flight.publish(waiting)), None),
+    };
+    let publish = Publish {
+        dup,
+        qos,
+        retain,
+        topic: &message.topic,
+        packet_id,
+        properties,
+        payload: &message.payload,
+    };
+    let before = connection.out.len();
+    connection.publish(&publish);
+    if connection.out.len() > before {
+        return None;
+    }
+    waiting.or_else(|| session.flight.forget(seq))
+}
