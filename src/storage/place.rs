@@ -62,16 +62,8 @@ impl Place {
         Ok(())
     }
 
-    /// Makes names durable.
-    fn sync_names(&self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
-    }
-}
-
-impl Disk for Place {
-    type File = PlacedFile;
-
-    fn open(&self, name: &str) -> io::Result<PlacedFile> {
+    /// Opens a file to read and write, and holds the directory; whether it was made.
+    fn open_or_make(&self, name: &str) -> io::Result<(PlacedFile, bool)> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
         match self.file(name, &options) {
@@ -79,21 +71,51 @@ impl Disk for Place {
             opened => {
                 let file = opened?;
                 self.hold()?;
-                return Ok(file);
+                return Ok((file, false));
             }
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        self.make_directory()?;
         let file = self.file(name, options.create(true))?;
         self.hold()?;
-        self.sync_names()?;
+        Ok((file, true))
+    }
+
+    /// Its own name is durable, too.
+    fn make_directory(&self) -> io::Result<()> {
+        if self.directory.is_dir() {
+            return Ok(());
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let above = self.directory.parent().filter(|above| !above.as_os_str().is_empty());
+        self.sync_names(above.unwrap_or(Path::new(".")))
+    }
+
+    /// Makes names durable.
+    fn sync_names(&self, directory: &Path) -> io::Result<()> {
+        self.traffic.syncs.fetch_add(1, Relaxed);
+        File::open(directory)?.sync_all()
+    }
+}
+
+impl Disk for Place {
+    type File = PlacedFile;
+
+    fn open(&self, name: &str) -> io::Result<PlacedFile> {
+        let (file, made) = self.open_or_make(name)?;
+        if made {
+            self.sync_names(&self.directory)?;
+        }
         Ok(file)
+    }
+    fn open_scratch(&self, name: &str) -> io::Result<PlacedFile> {
+        self.open_or_make(name).map(|(file, _)| file)
     }
     fn open_to_read(&self, name: &str) -> io::Result<PlacedFile> {
         self.file(name, OpenOptions::new().read(true))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         std::fs::rename(self.directory.join(from), self.directory.join(to))?;
-        self.sync_names()
+        self.sync_names(&self.directory)
     }
     fn remove(&self, name: &str) -> io::Result<()> {
         std::fs::remove_file(self.directory.join(name))
