@@ -19,6 +19,9 @@ use crate::contract;
 
 /// What may wait in RAM; more is refused. Enough for any burst the broker's own limits let through.
 pub(super) const LIMIT_BYTES: usize = 8 * 1024 * 1024;
+/// A batch that finds room though larger ones have taken all: who writes much delays the others, but has
+/// none of them refused.
+const SMALL_BYTES: usize = 64 * 1024;
 
 /// Rows that change under one lock.
 const AT_ONCE: usize = 64;
@@ -143,7 +146,7 @@ impl View {
             Health::Tight(cause) | Health::Broken(cause) | Health::InRam(cause) => Some(cause),
         };
         let puts = batch.writes.iter().any(|(_, _, value)| value.is_some());
-        if self.bounded && puts && waiting_bytes + held_bytes + batch_cost(batch) > LIMIT_BYTES {
+        if self.bounded && puts && !has_room(waiting_bytes + held_bytes, batch_cost(batch)) {
             return Verdict::Refuse(trouble::behind(cause));
         }
         match &health {
@@ -340,5 +343,25 @@ impl View {
         let same =
             |layers: &mut Layers| layers.tree.as_ref().is_some_and(|t| Arc::as_ptr(t) == failed);
         let _ = self.reopened.wait_timeout_while(self.layers(), READ_PATIENCE, same);
+    }
+}
+
+/// Whether a batch may wait beside what waits already. One that finds little is taken whatever its size: it would
+/// find less at no other time.
+fn has_room(waits: usize, cost: usize) -> bool {
+    let most = if cost <= SMALL_BYTES { 2 * LIMIT_BYTES } else { LIMIT_BYTES };
+    waits <= LIMIT_BYTES / 2 || waits + cost <= most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIMIT_BYTES, SMALL_BYTES, has_room};
+
+    #[test]
+    fn a_large_batch_waits_its_turn_and_has_no_small_one_refused() {
+        assert!(has_room(0, 10 * LIMIT_BYTES) && has_room(LIMIT_BYTES / 2, 10 * LIMIT_BYTES));
+        assert!(!has_room(LIMIT_BYTES, SMALL_BYTES + 1));
+        assert!(has_room(LIMIT_BYTES, SMALL_BYTES) && has_room(LIMIT_BYTES + LIMIT_BYTES / 2, 1));
+        assert!(!has_room(2 * LIMIT_BYTES, 1), "small ones are bounded, too");
     }
 }
