@@ -4,6 +4,9 @@
 //!   maestro ─┬─ metric ── #            a node holds the subscriptions that end there
 //!            └─ + ── state             `+` and `#` are ordinary children with their own field
 //! ```
+//! A node takes about 100 bytes: most have one child and nobody who stands there, so what is more than that
+//! stands in boxes of its own.
+//!
 //! Matching follows MQTT 5.0 §4.7: `#` also matches its parent, and a filter that starts with a
 //! wildcard does not match a topic that starts with `$`.
 
@@ -27,16 +30,29 @@ pub(crate) struct Tree {
 
 #[derive(Debug, Default)]
 struct Node {
-    children: HashMap<Box<str>, Node>,
+    children: Children,
     /// The `+` child.
     any: Option<Box<Node>>,
-    /// Subscriptions that end here.
-    here: Vec<Subscriber>,
-    /// Subscriptions that end here with a `#` behind.
-    below: Vec<Subscriber>,
-    /// Shared groups that end here, and with a `#` behind.
-    groups_here: Vec<Key>,
-    groups_below: Vec<Key>,
+    /// Who ends here.
+    here: Option<Box<Members>>,
+    /// Who ends here with a `#` behind.
+    below: Option<Box<Members>>,
+}
+
+/// The children that have names.
+#[derive(Debug, Default)]
+enum Children {
+    #[default]
+    None,
+    One(Box<str>, Box<Node>),
+    Many(Box<HashMap<Box<str>, Node>>),
+}
+
+/// Who stands at a filter.
+#[derive(Debug, Default)]
+struct Members {
+    plain: Vec<Subscriber>,
+    groups: Vec<Key>,
 }
 
 /// Who wants a topic.
@@ -61,13 +77,17 @@ impl Matched {
         self.plain.clear();
         self.groups.clear();
     }
+
+    fn add(&mut self, members: &Members) {
+        self.plain.extend_from_slice(&members.plain);
+        self.groups.extend_from_slice(&members.groups);
+    }
 }
 
 impl Tree {
     /// Adds a subscription, or replaces the session's earlier one with the same filter.
     pub(crate) fn insert(&mut self, filter: &str, subscriber: Subscriber) {
-        let (node, below) = self.root.make(filter);
-        let members = if below { &mut node.below } else { &mut node.here };
+        let members = &mut self.root.make(filter).plain;
         match members.iter_mut().find(|member| member.session == subscriber.session) {
             Some(member) => *member = subscriber,
             None => members.push(subscriber),
@@ -76,8 +96,7 @@ impl Tree {
 
     /// Adds a shared subscription under the filter it shares.
     pub(crate) fn insert_group(&mut self, filter: &str, group: Key) {
-        let (node, below) = self.root.make(filter);
-        if below { node.groups_below.push(group) } else { node.groups_here.push(group) }
+        self.root.make(filter).groups.push(group);
     }
 
     /// Removes a session's subscription and whatever nodes it leaves empty.
@@ -115,18 +134,78 @@ enum Who {
     Group(Key),
 }
 
+impl Children {
+    fn get(&self, name: &str) -> Option<&Node> {
+        match self {
+            Children::None => None,
+            Children::One(own, node) => (**own == *name).then_some(&**node),
+            Children::Many(all) => all.get(name),
+        }
+    }
+
+    fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
+        match self {
+            Children::None => None,
+            Children::One(own, node) => (**own == *name).then_some(&mut **node),
+            Children::Many(all) => all.get_mut(name),
+        }
+    }
+
+    fn get_or_make(&mut self, name: &str) -> &mut Node {
+        *self = match std::mem::take(self) {
+            Children::None => Children::One(name.into(), Box::default()),
+            Children::One(own, node) if *own != *name => Children::Many(Box::new(HashMap::from([
+                (own, *node),
+                (name.into(), Node::default()),
+            ]))),
+            same => same,
+        };
+        match self {
+            Children::One(_, node) => node,
+            Children::Many(all) => all.entry(name.into()).or_default(),
+            Children::None => unreachable!("there is one now"),
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        *self = match std::mem::take(self) {
+            Children::None | Children::One(..) => Children::None,
+            Children::Many(mut all) => {
+                all.remove(name);
+                match all.len() {
+                    // The table is given back.
+                    1 => all
+                        .into_iter()
+                        .next()
+                        .map_or(Children::None, |(own, node)| Children::One(own, Box::new(node))),
+                    _ => Children::Many(all),
+                }
+            }
+        };
+    }
+
+    #[cfg(any(test, fuzzing))]
+    fn each(&self, mut found: impl FnMut(&str, &Node)) {
+        match self {
+            Children::None => {}
+            Children::One(own, node) => found(own, node),
+            Children::Many(all) => all.iter().for_each(|(own, node)| found(own, node)),
+        }
+    }
+}
+
 impl Node {
-    /// The node a filter ends at, and whether a `#` follows there.
-    fn make(&mut self, filter: &str) -> (&mut Node, bool) {
+    /// Who stands where a filter ends.
+    fn make(&mut self, filter: &str) -> &mut Members {
         let mut node = self;
         for level in filter.split('/') {
             node = match level {
-                "#" => return (node, true),
+                "#" => return node.below.get_or_insert_default(),
                 "+" => node.any.get_or_insert_default(),
-                name => node.children.entry(name.into()).or_default(),
+                name => node.children.get_or_make(name),
             };
         }
-        (node, false)
+        node.here.get_or_insert_default()
     }
 
     /// Removes below this node; true when nothing is left of it.
@@ -136,7 +215,7 @@ impl Node {
             None => (filter, None),
         };
         match (level, rest) {
-            ("#", _) => leave(&mut self.below, &mut self.groups_below, who),
+            ("#", _) => leave(&mut self.below, who),
             ("+", rest) => {
                 if let Some(any) = &mut self.any
                     && any.prune_rest(rest, who)
@@ -149,9 +228,6 @@ impl Node {
                     && child.prune_rest(rest, who)
                 {
                     self.children.remove(name);
-                    if self.children.is_empty() {
-                        self.children = HashMap::new(); // gives the table back
-                    }
                 }
             }
         }
@@ -162,7 +238,7 @@ impl Node {
         match rest {
             Some(rest) => self.prune(rest, who),
             None => {
-                leave(&mut self.here, &mut self.groups_here, who);
+                leave(&mut self.here, who);
                 self.is_empty()
             }
         }
@@ -172,40 +248,34 @@ impl Node {
     #[cfg(any(test, fuzzing))]
     fn each(&self, path: &str, found: &mut dyn FnMut(String, Found)) {
         let (here, below) = (path.strip_suffix('/').unwrap_or(path), format!("{path}#"));
-        let lists =
-            [(here, &self.here, &self.groups_here), (&below, &self.below, &self.groups_below)];
-        for (filter, plain, groups) in lists {
+        for (filter, members) in [(here, &self.here), (&below, &self.below)] {
+            let Some(Members { plain, groups }) = members.as_deref() else { continue };
             plain.iter().for_each(|one| found(filter.to_string(), Found::Session(*one)));
             groups.iter().for_each(|one| found(filter.to_string(), Found::Group(*one)));
         }
-        for (name, child) in &self.children {
-            child.each(&format!("{path}{name}/"), found);
-        }
+        self.children.each(|name, child| child.each(&format!("{path}{name}/"), found));
         if let Some(any) = &self.any {
             any.each(&format!("{path}+/"), found);
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.children.is_empty()
+        matches!(self.children, Children::None)
             && self.any.is_none()
-            && self.here.is_empty()
-            && self.below.is_empty()
-            && self.groups_here.is_empty()
-            && self.groups_below.is_empty()
+            && self.here.is_none()
+            && self.below.is_none()
     }
 
     /// `rest` is what of the topic is still to match; `None` when the topic ends at this node.
     /// `dollar` is true only at the root of a `$` topic, where no wildcard matches.
     fn gather(&self, rest: Option<&str>, dollar: bool, out: &mut Matched) {
-        if !dollar {
-            out.plain.extend_from_slice(&self.below);
-            out.groups.extend_from_slice(&self.groups_below);
+        if let Some(below) = &self.below
+            && !dollar
+        {
+            out.add(below);
         }
         let Some(rest) = rest else {
-            out.plain.extend_from_slice(&self.here);
-            out.groups.extend_from_slice(&self.groups_here);
-            return;
+            return self.here.iter().for_each(|here| out.add(here));
         };
         let (level, rest) = match rest.split_once('/') {
             Some((level, rest)) => (level, Some(rest)),
@@ -222,7 +292,8 @@ impl Node {
     }
 }
 
-fn leave(plain: &mut Vec<Subscriber>, groups: &mut Vec<Key>, who: Who) {
+fn leave(members: &mut Option<Box<Members>>, who: Who) {
+    let Some(Members { plain, groups }) = members.as_deref_mut() else { return };
     match who {
         Who::Session(session) => plain.retain(|member| member.session != session),
         Who::Group(group) => {
@@ -230,6 +301,9 @@ fn leave(plain: &mut Vec<Subscriber>, groups: &mut Vec<Key>, who: Who) {
                 groups.remove(place);
             }
         }
+    }
+    if plain.is_empty() && groups.is_empty() {
+        *members = None;
     }
 }
 
