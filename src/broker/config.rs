@@ -56,6 +56,8 @@ pub struct Limits {
     pub max_connections_per_uid: u32,
     /// Subscriptions of one session.
     pub max_subscriptions: u32,
+    /// What the filters of all clients may take up; a quarter of it those of one principal.
+    pub max_subscriptions_size: Size,
     /// Retained messages in all.
     pub max_retained: u32,
     /// Bytes of retained messages in all.
@@ -112,6 +114,7 @@ impl Default for Limits {
             max_connections: 1000,
             max_connections_per_uid: 500,
             max_subscriptions: 1000,
+            max_subscriptions_size: Size(16 << 20), // 30 000 of an ordinary kind
             max_retained: 20_000,
             max_retained_size: Size(16 << 20),
             max_inflight: 100,
@@ -226,6 +229,11 @@ impl Decode for Limits {
                 d.max_connections_per_uid,
             ),
             max_subscriptions: f.within("max_subscriptions", 1..=1_000_000, d.max_subscriptions),
+            max_subscriptions_size: f.within(
+                "max_subscriptions_size",
+                size(64 * KIB, GIB),
+                d.max_subscriptions_size,
+            ),
             max_retained: f.within("max_retained", 1000..=10_000_000, d.max_retained),
             max_retained_size: f.within(
                 "max_retained_size",

@@ -97,7 +97,9 @@ impl Flight {
     pub(crate) fn publish(&mut self, waiting: Waiting) -> NonZeroU16 {
         let (seq, packet_id) = (waiting.seq, packet_id(waiting.seq));
         self.bytes.add(waiting.message.weight());
-        self.flying.push_back(Flying { seq, packet_id, step: Step::Published(waiting) });
+        // By number: what comes again stands before what was released behind it.
+        let place = self.flying.partition_point(|other| other.seq < seq);
+        self.flying.insert(place, Flying { seq, packet_id, step: Step::Published(waiting) });
         packet_id
     }
 
@@ -152,7 +154,9 @@ impl Flight {
         self.bytes.set(0);
         for flying in std::mem::take(&mut self.flying) {
             match flying.step {
-                Step::Published(waiting) => published.push(Waiting { dup: true, ..waiting }),
+                Step::Published(waiting) => {
+                    published.push(Waiting { dup: true, begun: true, ..waiting })
+                }
                 Step::Released => self.flying.push_back(flying),
             }
         }

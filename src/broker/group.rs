@@ -120,6 +120,11 @@ impl Group {
         self.next_seq - 1
     }
 
+    /// The highest number that was given.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.next_seq - 1
+    }
+
     /// Sets the numbering behind what was found on disk.
     pub(crate) fn restored(&mut self, seq: u64) {
         self.next_seq = self.next_seq.max(seq + 1);

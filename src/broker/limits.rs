@@ -16,6 +16,7 @@ pub(crate) enum Limit {
     ConnectSize,
     Sessions,
     Subscriptions,
+    SubscriptionsSize,
     TopicLevels,
     Retained,
     RetainedSize,
@@ -26,18 +27,20 @@ pub(crate) enum Limit {
     QueuedTotal,
     TopicAlias,
     Commands,
+    Unfinished,
 }
 
 impl Limit {
-    /// The key in `broker.limits`, in the order above; of the last one, which is not configured, what
-    /// it bounds.
-    pub(crate) const KEYS: [&'static str; 16] = [
+    /// The key in `broker.limits`, in the order above; of the last two, which are not configured, what
+    /// they bound.
+    pub(crate) const KEYS: [&'static str; 18] = [
         "max_connections",
         "max_connections_per_uid",
         "connect_timeout",
         "max_connect_size",
         "max_sessions",
         "max_subscriptions",
+        "max_subscriptions_size",
         "max_topic_levels",
         "max_retained",
         "max_retained_size",
@@ -48,6 +51,7 @@ impl Limit {
         "max_queued_total_size",
         "max_topic_alias",
         "commands",
+        "unfinished",
     ];
 
     pub(crate) fn key(self) -> &'static str {
@@ -83,6 +87,8 @@ pub(crate) struct Limits {
     /// and none of them stays.
     pub(crate) surplus: usize,
     pub(crate) subscriptions: usize,
+    /// What the filters of all clients take up, bytes; a quarter of it those of one principal.
+    pub(crate) subscriptions_size: usize,
     pub(crate) retained: retained::Bounds,
     /// Messages sent to a client and not acknowledged.
     pub(crate) in_flight: usize,
@@ -110,6 +116,9 @@ pub(crate) struct Limits {
     /// Publishes the gate may hold in all. Not configured: commands are decided in microseconds, so
     /// that many wait only when something is wrong; counted as `commands`.
     pub(crate) held: usize,
+    /// What all connections may have sent of packets that are not whole, bytes. Not configured: half of what
+    /// may wait for all sessions, and two of the largest packets at least; counted as `unfinished`.
+    pub(crate) unfinished: usize,
 }
 
 impl Limits {
@@ -125,6 +134,7 @@ impl Limits {
             connections_per_uid: limits.max_connections_per_uid,
             surplus: 16,
             subscriptions: count(limits.max_subscriptions),
+            subscriptions_size: bytes(limits.max_subscriptions_size),
             retained: retained::Bounds {
                 count: count(limits.max_retained),
                 bytes: bytes(limits.max_retained_size),
@@ -149,6 +159,8 @@ impl Limits {
             levels: usize::from(limits.max_topic_levels),
             told_per_second: 5,
             held: 1 << 10,
+            unfinished: (bytes(limits.max_queued_total_size) / 2)
+                .max(bytes(limits.max_packet_size).saturating_mul(2)),
         }
     }
 }

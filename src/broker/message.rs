@@ -38,6 +38,8 @@ pub(crate) struct Message {
     pub(crate) expires: Option<Instant>,
     /// The name of the principal that published it.
     pub(crate) from: Arc<str>,
+    /// The client that published it, if it was to be kept: what has no-local does not get it later either.
+    pub(crate) client: Option<Arc<str>>,
     /// A principal that may read it whatever its role says.
     pub(crate) audience: Option<Arc<str>>,
 }
@@ -70,6 +72,7 @@ impl Message {
             }),
             from: self.from.to_string(),
             audience: self.audience.as_deref().map(str::to_string),
+            client: self.client.as_deref().map(str::to_string),
         }
         .encode_to_vec()
     }
@@ -87,6 +90,7 @@ impl Message {
             properties: stored.properties.into(),
             expires,
             from: stored.from.into(),
+            client: stored.client.map(Into::into),
             audience: stored.audience.map(Into::into),
         })
     }
@@ -103,6 +107,7 @@ impl Message {
             properties: Box::default(),
             expires: None,
             from: "test".into(),
+            client: None,
             audience: None,
         }
     }
@@ -135,6 +140,8 @@ struct Stored {
     from: String,
     #[prost(string, optional, tag = "7")]
     audience: Option<String>,
+    #[prost(string, optional, tag = "8")]
+    client: Option<String>,
 }
 
 /// A message on its way in. Its bytes still lie in a read buffer; they are copied once, and only when
@@ -149,6 +156,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) properties: &'a [u8],
     pub(crate) expires: Option<Instant>,
     pub(crate) from: &'a Arc<str>,
+    /// The client that publishes it, if it is to be kept.
+    pub(crate) client: Option<&'a Arc<str>>,
     pub(crate) audience: Option<&'a Arc<str>>,
     /// It is a will: whoever would remember it after a crash gets it when it is on disk that it was
     /// published, or it would come a second time.
@@ -170,6 +179,7 @@ impl<'a> Incoming<'a> {
             properties: &message.properties,
             expires: message.expires,
             from: &message.from,
+            client: message.client.as_ref(),
             audience: message.audience.as_ref(),
             will: false,
             noted: false,
@@ -187,6 +197,7 @@ impl<'a> Incoming<'a> {
                 properties: self.properties.into(),
                 expires: self.expires,
                 from: self.from.clone(),
+                client: self.client.cloned(),
                 audience: self.audience.cloned(),
             })
         })
@@ -224,6 +235,7 @@ mod tests {
             properties: [38, 0, 1, b'k', 0, 1, b'v'].into(),
             expires: Some(at(160)),
             from: "app:a".into(),
+            client: Some("a".into()),
             audience: Some("app:b".into()),
         };
         let row = message.encode(before);

@@ -15,6 +15,7 @@ pub mod config;
 mod core;
 pub mod door;
 mod drops;
+mod filters;
 mod flight;
 mod gate;
 mod group;

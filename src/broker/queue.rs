@@ -29,6 +29,8 @@ pub(crate) struct Waiting {
     pub(crate) retain: bool,
     /// It may have been sent before: by an earlier connection, or an earlier process.
     pub(crate) dup: bool,
+    /// It was: then it is sent again, whatever has become of it meanwhile (MQTT-4.4.0-1).
+    pub(crate) begun: bool,
     /// The identifiers of the subscriptions it matched.
     pub(crate) identifiers: Identifiers,
     /// Its number in the session: the order, the packet identifier, the row. 0 for QoS 0.
@@ -45,15 +47,20 @@ impl Waiting {
     /// A message on its way for the first time, with no more said about it.
     pub(crate) fn new(message: Arc<Message>, qos: Qos, seq: u64) -> Waiting {
         let identifiers = Identifiers::new();
-        let (retain, dup, promised, held, origin) = (false, false, false, false, None);
-        Waiting { message, qos, retain, dup, identifiers, seq, promised, held, origin }
+        let (retain, dup, begun, promised, held, origin) =
+            (false, false, false, false, false, None);
+        Waiting { message, qos, retain, dup, begun, identifiers, seq, promised, held, origin }
     }
 
-    /// Whether it is not to be sent any more. With QoS 2 it is once it may have been begun
-    /// (MQTT-4.3.3-7): its client may still hold its packet identifier.
+    /// Whether it is not to be sent any more: what was begun is (MQTT-4.4.0-1, MQTT-4.3.3-7).
     fn has_expired(&self, now: Now) -> bool {
-        let begun = self.dup && self.qos == Qos::ExactlyOnce;
-        self.message.expired(now) && !begun
+        self.message.expired(now) && !self.is_begun()
+    }
+
+    /// Whether it was sent to its client; with QoS 2, whether it may have been, for then its client may
+    /// hold its packet identifier (§4.3.3).
+    fn is_begun(&self) -> bool {
+        self.begun || self.dup && self.qos == Qos::ExactlyOnce
     }
 }
 
@@ -145,7 +152,7 @@ impl Queue {
                 dropped.push(waiting);
                 return dropped;
             }
-            match self.pop() {
+            match self.pop_oldest() {
                 Some(oldest) => dropped.push(oldest),
                 None => {
                     dropped.push(waiting);
@@ -176,6 +183,16 @@ impl Queue {
 
     pub(crate) fn pop(&mut self) -> Option<Waiting> {
         let waiting = self.waiting.pop_front()?;
+        self.leave(&waiting);
+        self.shrink();
+        Some(waiting)
+    }
+
+    /// Takes out what gives way first: the oldest that was not begun. What was is sent again, and its client may
+    /// hold its packet identifier, which would hide another message from it.
+    pub(crate) fn pop_oldest(&mut self) -> Option<Waiting> {
+        let place = self.waiting.iter().position(|waiting| !waiting.is_begun()).unwrap_or(0);
+        let waiting = self.waiting.remove(place)?;
         self.leave(&waiting);
         self.shrink();
         Some(waiting)

@@ -14,11 +14,11 @@
 //! of a message that a kill took away would hide another message. So is a will, whatever its quality:
 //! it would be published a second time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::drops::Drops;
+use super::filters::Filters;
 use super::flight::Flight;
 use super::intake::Ticket;
 use super::message::Message;
@@ -79,7 +79,7 @@ pub(crate) struct Session {
     pub(crate) durable: bool,
     /// Seconds it outlives its connection; `u32::MAX` is for ever (§3.1.2.11.2).
     pub(crate) expiry_s: u32,
-    pub(crate) filters: BTreeMap<Box<str>, Options>,
+    pub(crate) filters: Filters,
     /// The shared subscriptions it is a member of.
     pub(crate) groups: Vec<Key>,
     pub(crate) queue: Queue,
@@ -110,7 +110,7 @@ impl Session {
         client: Arc<str>,
         principal: Arc<Principal>,
         bounds: Bounds,
-        (queued, sent): (&Total, &Total),
+        (queued, sent, subscribed): (&Total, &Total, &Total),
     ) -> Session {
         Session {
             client,
@@ -120,7 +120,7 @@ impl Session {
             row: None,
             durable: false,
             expiry_s: 0,
-            filters: BTreeMap::new(),
+            filters: Filters::new(subscribed),
             groups: Vec::new(),
             queue: Queue::new(bounds, queued),
             flight: Flight::new(sent),
@@ -260,7 +260,7 @@ mod tests {
             "a".into(),
             Arc::new(principal),
             bounds,
-            (&Total::default(), &Total::default()),
+            (&Total::default(), &Total::default(), &Total::default()),
         )
     }
 

@@ -78,8 +78,9 @@ impl Core {
     fn check_totals(&self) {
         let queues = self.sessions.iter().map(|(_, session)| session.queue.bytes());
         let groups = self.groups.iter().map(|(_, group)| group.queue.bytes());
+        let ended = self.connections.iter().map(|(_, one)| one.bytes_to_take_back());
         assert_eq!(
-            queues.chain(groups).sum::<usize>(),
+            queues.chain(groups).chain(ended).sum::<usize>(),
             self.queued.bytes(),
             "bytes queued for all"
         );
@@ -93,7 +94,7 @@ impl Core {
     fn check_tree(&self) {
         let (mut wanted, mut shared) = (BTreeMap::new(), BTreeMap::new());
         for (key, session) in self.sessions.iter() {
-            for (filter, options) in &session.filters {
+            for (filter, options) in session.filters.iter() {
                 let filters = match Shared::parse(filter) {
                     None => &mut wanted,
                     Some(_) => &mut shared,

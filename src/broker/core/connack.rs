@@ -87,9 +87,9 @@ impl Core {
         if stale.is_none() {
             return self.send(key, &packet, fx);
         }
-        let Some(connection) = self.connections.get(key) else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return };
         let (version, max, mut bytes) = (connection.version, connection.max_packet, Vec::new());
-        let _ = wire::encode_within(version, &packet, max, &mut bytes);
+        connection.unsayable |= wire::encode_within(version, &packet, max, &mut bytes).is_err();
         self.owe(key, Owed::success(Answer::ConnAck(bytes.into()), stale), fx);
     }
 

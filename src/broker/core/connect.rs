@@ -219,12 +219,8 @@ impl Core {
         fx: &mut Effects,
     ) {
         let assigned = connect.client_id.is_empty();
-        let client: Arc<str> = if assigned {
-            let number = self.ticket();
-            format!("auto-{}-{number}", self.setting.stamper.boot()).into()
-        } else {
-            connect.client_id.into()
-        };
+        let client: Arc<str> =
+            if assigned { self.unused_client_id() } else { connect.client_id.into() };
         let mut stale = None;
         if let Some(&old) = self.clients.get(&client) {
             let told = self.sessions.get(old).is_some_and(|old| old.is_told(connect.clean_start));
@@ -239,7 +235,7 @@ impl Core {
                     client.clone(),
                     principal.clone(),
                     self.setting.limits.queue,
-                    (&self.queued, &self.sent),
+                    (&self.queued, &self.sent, &self.subscribed),
                 );
                 let session = self.sessions.insert(session);
                 self.clients.insert(client.clone(), session);
@@ -247,7 +243,7 @@ impl Core {
             }
         };
         let expiry_s = self.session_expiry(connect);
-        let will = will(connect, &principal);
+        let will = will(connect, &principal, &client);
         let window = connect.properties.receive_maximum().unwrap_or(u16::MAX);
         let Some(session) = self.sessions.get_mut(at.session) else { return };
         session.principal = principal;
@@ -267,6 +263,17 @@ impl Core {
         self.announce(key, at.session, fx);
         self.pump(at.session, fx);
         self.watch_sys(at.session, fx);
+    }
+
+    /// MQTT-3.2.2-16: somebody may have chosen, or kept, what we would give.
+    fn unused_client_id(&mut self) -> Arc<str> {
+        loop {
+            let number = self.ticket();
+            let id = format!("auto-{}-{number}", self.setting.stamper.boot());
+            if !self.clients.contains_key(&*id) {
+                return id.into();
+            }
+        }
     }
 
     /// §3.1.2.11.2, and CleanSession of 3.1.1.
@@ -308,7 +315,7 @@ impl Core {
 }
 
 /// The will of a CONNECT (§3.1.2.5).
-fn will(connect: &Connect<'_>, principal: &Principal) -> Option<Will> {
+fn will(connect: &Connect<'_>, principal: &Principal, client: &Arc<str>) -> Option<Will> {
     let will = connect.will.as_ref()?;
     let mut properties = PropertyBuffer::new();
     properties.forward(will.properties);
@@ -319,6 +326,7 @@ fn will(connect: &Connect<'_>, principal: &Principal) -> Option<Will> {
         properties: properties.as_properties().raw().into(),
         expires: None,
         from: principal.name.as_str().into(),
+        client: will.retain.then(|| client.clone()),
         audience: None,
     };
     Some(Will {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::alias;
 use super::traffic::Traffic;
+use crate::broker::group::Group;
 use crate::broker::identity::Transport;
 use crate::broker::intake::Ticket;
 use crate::broker::session::Options;
@@ -117,8 +118,12 @@ pub(crate) struct Connection {
     pub(super) traffic: Traffic,
     /// Over a limit of connections, and in only to be told so: the text.
     pub(crate) surplus: Option<&'static str>,
+    /// It is owed something that is larger than any packet it takes.
+    pub(super) unsayable: bool,
     /// What it had not taken when something was written last.
     pub(super) unread: Tally,
+    /// What it has sent of a packet that is not whole, and the names of its topic aliases.
+    pub(super) unfinished_bytes: Tally,
 }
 
 /// An acknowledgement that has its place in the order, and perhaps still waits.
@@ -168,6 +173,8 @@ pub(crate) struct Filters {
 pub(crate) struct Undo {
     pub(crate) filter: Box<str>,
     pub(crate) before: Option<Options>,
+    /// The shared subscription that ended with it, and what waited there.
+    pub(crate) group: Option<Box<Group>>,
 }
 
 /// What became of acknowledgements whose ticket failed.
@@ -178,6 +185,8 @@ pub(crate) struct Lost {
     /// There was one that MQTT has no refusal for.
     pub(crate) unspeakable: bool,
     pub(crate) undo: Vec<Undo>,
+    /// Shared subscriptions that began again since: what waited in them waits there.
+    pub(crate) groups: Vec<Box<Group>>,
 }
 
 impl Connection {
@@ -201,14 +210,17 @@ impl Connection {
             unfinished: 0,
             traffic: Traffic::default(),
             surplus: None,
+            unsayable: false,
             unread: Tally::default(),
+            unfinished_bytes: Tally::default(),
         }
     }
 
     /// Appends a packet, without its reason string when the client cannot take or does not want it.
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
         let before = self.out.len();
-        let _ = wire::encode_within(self.version, packet, self.max_packet, &mut self.out);
+        let sent = wire::encode_within(self.version, packet, self.max_packet, &mut self.out);
+        self.unsayable |= sent.is_err();
         self.traffic.went(self.out.len() - before);
     }
 
@@ -229,6 +241,20 @@ impl Connection {
             self.traffic.publish_went(publish.payload.len());
         }
         size > 0
+    }
+
+    /// What waits in shared subscriptions that would begin again, bytes.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn bytes_to_take_back(&self) -> usize {
+        let undo = self.owed.iter().flat_map(|owed| match &owed.answer {
+            Answer::SubAck(filters) | Answer::UnsubAck(filters) => &filters.undo[..],
+            Answer::PubAck(_)
+            | Answer::PubRec(_)
+            | Answer::PubRel(_)
+            | Answer::PubComp(_)
+            | Answer::ConnAck(_) => &[],
+        });
+        undo.filter_map(|undo| Some(undo.group.as_ref()?.queue.bytes())).sum()
     }
 
     /// Notes what it has not taken.
@@ -290,7 +316,36 @@ impl Connection {
                 }
             }
         }
+        self.keep_newer(ticket, &mut lost);
         lost
+    }
+
+    /// A filter that was changed again since stays as it is: should that fail, too, it goes back to what
+    /// it was before both.
+    fn keep_newer(&mut self, ticket: Ticket, lost: &mut Lost) {
+        let mut now = Vec::new();
+        for change in std::mem::take(&mut lost.undo).into_iter().rev() {
+            let since = self.owed.iter_mut().filter(|owed| owed.ticket != Some(ticket));
+            let mut since = since.filter_map(|owed| match &mut owed.answer {
+                Answer::SubAck(filters) | Answer::UnsubAck(filters) => Some(&mut filters.undo),
+                Answer::PubAck(_)
+                | Answer::PubRec(_)
+                | Answer::PubRel(_)
+                | Answer::PubComp(_)
+                | Answer::ConnAck(_) => None,
+            });
+            let since =
+                since.find_map(|undo| undo.iter_mut().find(|it| it.filter == change.filter));
+            match since {
+                Some(since) => {
+                    since.before = change.before;
+                    lost.groups.extend(change.group);
+                }
+                None => now.push(change),
+            }
+        }
+        now.reverse();
+        lost.undo = now;
     }
 
     /// What waits for one ticket waits for another now.

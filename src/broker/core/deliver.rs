@@ -22,6 +22,15 @@ struct Share {
     identifiers: Identifiers,
 }
 
+/// What becomes of a message with QoS 0 whose commit failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfRefused {
+    /// It goes out without: nobody will be told of it another time.
+    SentAnyway,
+    /// Its piece is made again.
+    TakenBack,
+}
+
 impl Core {
     /// To every session with a matching subscription; true when one of them keeps it on disk.
     pub(super) fn fan_out(
@@ -90,7 +99,7 @@ impl Core {
         if share.qos == Qos::AtMostOnce {
             match session.peer {
                 Peer::Wire(_) if incoming.will && session.durable => {
-                    self.hold_back(incoming, share, fx);
+                    self.hold_back(incoming, share, IfRefused::SentAnyway, fx);
                 }
                 Peer::Wire(connection) => self.send_at_most_once(connection, incoming, share, fx),
                 Peer::Link => self.hand_over(incoming, &share, fx),
@@ -213,11 +222,16 @@ impl Core {
                 retain: true,
                 identifiers: identifiers(&[subscriber]),
             };
-            if !self.may_read(share.session, &incoming) {
+            let own = |session: &Session| message.client.as_ref() == Some(&session.client);
+            let own = self.sessions.get(subscriber.session).is_some_and(own);
+            if own && subscriber.options.no_local || !self.may_read(share.session, &incoming) {
                 continue;
             }
             if share.qos == Qos::AtMostOnce {
-                self.queue_kept(message, share, fx);
+                match held {
+                    true => self.hold_back(&incoming, share, IfRefused::TakenBack, fx),
+                    false => self.queue_kept(message, share, fx),
+                }
                 continue;
             }
             let mut waiting = Waiting::new(message.clone(), share.qos, 0);
@@ -240,14 +254,20 @@ impl Core {
         self.pump(share.session, fx);
     }
 
-    /// A will with QoS 0 waits for its commit like the others.
-    fn hold_back(&mut self, incoming: &Incoming<'_>, share: Share, fx: &mut Effects) {
+    /// What has QoS 0 waits for a commit like the others: a will, a piece of what is retained.
+    fn hold_back(
+        &mut self,
+        incoming: &Incoming<'_>,
+        share: Share,
+        if_refused: IfRefused,
+        fx: &mut Effects,
+    ) {
         let ticket = self.promise(fx);
         let Some(session) = self.sessions.get_mut(share.session) else { return };
         session.promise(ticket);
         let mut waiting = Waiting::new(incoming.shared().clone(), share.qos, session.take_seq());
         (waiting.retain, waiting.identifiers) = (share.retain, share.identifiers);
-        waiting.held = true;
+        (waiting.held, waiting.promised) = (true, if_refused == IfRefused::TakenBack);
         let full = session.queue.full(waiting.message.weight());
         let dropped = session.queue.push(waiting);
         self.session_waits(share.session, ticket);
@@ -259,8 +279,8 @@ impl Core {
 /// identifier (§3.3.4). `None` when all of them are against it.
 fn share(group: &[Subscriber], incoming: &Incoming<'_>, publisher: Option<Key>) -> Option<Share> {
     let session = group.first()?.session;
-    let mut wanted =
-        group.iter().filter(|one| !(one.options.no_local && publisher == Some(session)));
+    let wants = |one: &&Subscriber| !(one.options.no_local && publisher == Some(session));
+    let mut wanted = group.iter().filter(wants);
     let first = wanted.next()?;
     let (mut qos, mut as_published) = (first.options.qos, first.options.retain_as_published);
     for one in wanted {
@@ -271,12 +291,13 @@ fn share(group: &[Subscriber], incoming: &Incoming<'_>, publisher: Option<Key>) 
         session,
         qos: qos.min(incoming.qos),
         retain: as_published && incoming.retain,
-        identifiers: identifiers(group),
+        identifiers: identifiers(group.iter().filter(wants)),
     })
 }
 
-fn identifiers(group: &[Subscriber]) -> Identifiers {
-    group.iter().map(|one| one.options.identifier).filter(|&identifier| identifier > 0).collect()
+fn identifiers<'s>(group: impl IntoIterator<Item = &'s Subscriber>) -> Identifiers {
+    let numbers = group.into_iter().map(|one| one.options.identifier);
+    numbers.filter(|&identifier| identifier > 0).collect()
 }
 
 /// The properties of a delivery: those of the message, the time it has left, the subscriptions it met.

@@ -158,7 +158,7 @@ impl Core {
                 self.forget_of_group(origin, Window::Promise, fx);
             }
         }
-        for filter in session.filters.keys() {
+        for (filter, _) in session.filters.iter() {
             self.displace_filter(filter, key, fx);
         }
         self.tell_presence(&session.client, None, fx);

@@ -44,7 +44,7 @@ impl Core {
                     client.clone(),
                     principal.clone(),
                     bounds,
-                    (&self.queued, &self.sent),
+                    (&self.queued, &self.sent, &self.subscribed),
                 );
                 session.flight = Flight::default(); // its owner's to bound
                 let key = self.sessions.insert(session);
@@ -60,7 +60,8 @@ impl Core {
         let over_bridge = session.principal.bridge.is_some();
         session.window = if over_bridge { BRIDGE_WINDOW } else { WINDOW };
         // The new owner says itself what it wants.
-        let filters: Vec<Box<str>> = session.filters.keys().cloned().collect();
+        let filters: Vec<Box<str>> =
+            session.filters.iter().map(|(filter, _)| filter.into()).collect();
         for filter in filters {
             self.drop_filter(key, &filter, fx);
         }
@@ -128,6 +129,7 @@ impl Core {
             properties: properties.as_properties().raw(),
             expires: message.expiry_s.map(|s| fx.now.at + std::time::Duration::from_secs(s.into())),
             from: &name,
+            client: None,
             audience: audience.as_ref(),
             will: false,
             noted: false,

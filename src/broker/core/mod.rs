@@ -131,6 +131,8 @@ pub(crate) struct Core {
     groups: Slots<Group>,
     /// By share filter.
     group_keys: HashMap<Box<str>, Key>,
+    /// The highest number of a message of a group that is gone.
+    last_shared: u64,
     retained: Retained,
     unsettled: keep::Unsettled,
     replays: replay::Replays,
@@ -138,6 +140,10 @@ pub(crate) struct Core {
     queued: Total,
     /// What was sent to all connections together, and is not acknowledged or not taken.
     sent: Total,
+    /// What the filters of all clients take up.
+    subscribed: Total,
+    /// What all connections have sent of packets that are not whole, and the names of their topic aliases.
+    unfinished: Total,
     heaviest: Option<relieve::Heaviest>,
     /// What the bytes of one connection have cost in this call, in steps of roughly 100 ns.
     spent: usize,
@@ -195,11 +201,14 @@ impl Core {
             tree: Tree::default(),
             groups: Slots::default(),
             group_keys: HashMap::new(),
+            last_shared: 0,
             retained,
             unsettled: keep::Unsettled::default(),
             replays: replay::Replays::default(),
             queued: Total::default(),
             sent: Total::default(),
+            subscribed: Total::default(),
+            unfinished: Total::default(),
             heaviest: None,
             spent: 0,
             endings: HashMap::new(),

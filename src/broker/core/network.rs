@@ -55,8 +55,9 @@ impl Core {
         }
         let until = now.at + limits.connect_timeout;
         let surplus = surplus.map(|(text, _)| text);
-        let unread = Tally::new(&self.sent);
-        let connection = Connection { surplus, unread, ..Connection::new(origin, now.at) };
+        let (unread, unfinished_bytes) = (Tally::new(&self.sent), Tally::new(&self.unfinished));
+        let connection =
+            Connection { surplus, unread, unfinished_bytes, ..Connection::new(origin, now.at) };
         let key = self.connections.insert(connection);
         self.due_at(until, Timer::Greeting(key));
         Some(key)
@@ -102,7 +103,34 @@ impl Core {
             self.relieve(fx);
             self.spent += WRITE * (fx.dirty.len() - dirty);
         }
+        self.note_unfinished(key, bytes.len() - done, fx);
         done
+    }
+
+    /// What a connection has begun to say. When all have begun too much, the one goes that has been silent
+    /// longest of those with more than an even share.
+    fn note_unfinished(&mut self, key: Key, bytes: usize, fx: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let bytes = bytes + connection.aliases_in.bytes();
+        if bytes != connection.unfinished_bytes.bytes() {
+            connection.unfinished_bytes.set(bytes);
+        }
+        let most = self.setting.limits.unfinished;
+        while self.unfinished.bytes() > most {
+            self.spent += self.connections.len() / 4;
+            let share = most / self.connections.len().max(1);
+            let over = self.connections.iter().filter(|(_, one)| {
+                one.unfinished_bytes.bytes() > share && !matches!(one.state, State::Closing)
+            });
+            let Some((longest, _)) = over.min_by_key(|(_, one)| one.last_seen) else { return };
+            self.counters.limits.count(Limit::Unfinished);
+            let text =
+                "too much waits of packets that are not whole; send them one after the other";
+            self.end(longest, Reason::QuotaExceeded, text, fx);
+            if let Some(ended) = self.connections.get_mut(longest) {
+                ended.unfinished_bytes.set(0); // nothing more is read from it
+            }
+        }
     }
 
     /// Whether a client is in: it was let in, and is not on its way out.
@@ -140,6 +168,10 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.dirty = false;
         connection.note_unread();
+        if connection.unsayable {
+            let text = "an answer is larger than the client's maximum packet size";
+            return self.end(key, Reason::PacketTooLarge, text, fx);
+        }
         let (unread, state) = (connection.out.len(), &connection.state);
         if let State::Open(session) = *state
             && unread <= self.room().unread / 2

@@ -104,6 +104,7 @@ impl Core {
             properties: forward.as_properties().raw(),
             expires: message::expires(&publish.properties, fx.now),
             from: &name,
+            client: publish.retain.then_some(&client),
             audience: None,
             will: false,
             noted,
@@ -173,13 +174,44 @@ impl Core {
         if self.is_command(incoming.topic) {
             return self.hold(incoming, (client, from), publisher, fx);
         }
-        if self.setting.limits.queue.policy == Policy::Refuse && !from.is_daemon() {
-            self.may_queue(incoming)?;
+        if !from.is_daemon() {
+            self.may_fan_out(incoming)?;
+            if self.setting.limits.queue.policy == Policy::Refuse {
+                self.may_queue(incoming)?;
+            }
         }
         Ok(match self.publish(incoming, publisher.map(|publisher| publisher.session), fx) {
             Some(ticket) => Taken::When(ticket),
             None => Taken::Safe,
         })
+    }
+
+    /// Whether all lasting sessions that it must go to may have it together: each has a row of its own on
+    /// disk, and more than may wait for all would have to give way at once.
+    fn may_fan_out(&mut self, incoming: &Incoming<'_>) -> Result<(), Denied> {
+        let most = self.setting.limits.queued_total;
+        if incoming.qos == Qos::AtMostOnce
+            || incoming.payload.len().saturating_mul(self.sessions.len()) <= most
+        {
+            return Ok(());
+        }
+        let mut matched = std::mem::take(&mut self.matched);
+        matched.clear();
+        self.tree.matching(incoming.topic, &mut matched);
+        let lasting = |one: &&Subscriber| {
+            let session = self.sessions.get(one.session);
+            one.options.qos > Qos::AtMostOnce && session.is_some_and(|one| one.durable)
+        };
+        let rows = matched.plain.iter().filter(lasting).count() + matched.groups.len();
+        self.matched = matched;
+        if incoming.payload.len().saturating_mul(rows) <= most {
+            return Ok(());
+        }
+        self.counters.limits.count(Limit::QueuedTotal);
+        let message = format!(
+            "for {rows} lasting sessions together it is more than broker.limits.max_queued_total_size"
+        );
+        Err(Denied { code: "broker.queue_full", message })
     }
 
     /// Whether every queue that it must go to has room, before it goes anywhere.

@@ -20,6 +20,11 @@ impl Core {
         self.pump_own(key, fx);
         let mut place = 0;
         while let Some(&group) = self.sessions.get(key).and_then(|open| open.groups.get(place)) {
+            let room = self.room();
+            let takes = |one: &Session| super::share::has_room(one, &self.connections, room);
+            if !self.sessions.get(key).is_some_and(takes) {
+                return; // what its groups have waits for another member, or until it has room
+            }
             self.pump_group(group, fx);
             place += 1;
         }

@@ -102,7 +102,7 @@ impl Core {
 /// Takes out what leaves first.
 fn give_way(queue: &mut Queue, policy: Policy) -> Option<Waiting> {
     match policy {
-        Policy::Oldest => queue.pop(),
+        Policy::Oldest => queue.pop_oldest(),
         Policy::Newest => queue.pop_newest(),
         Policy::Refuse => None,
     }

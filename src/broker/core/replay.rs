@@ -9,6 +9,9 @@
 //! them is sent: a kill loses none and sends none a second time. The next piece is made then. A piece
 //! that a disk in trouble did not take is made again.
 //!
+//! A message of a topic that the replay has not come to is delivered at once, before what is retained
+//! there: that is sent because of the SUBSCRIBE, not because it was published (§3.3.1.3).
+//!
 //! A session that is behind is passed over until its client has taken something ([`Core::pump`]).
 
 use std::collections::{HashMap, VecDeque};
@@ -47,7 +50,7 @@ struct Rest {
 #[derive(Debug)]
 enum Pause {
     /// The last one waits for its commit; where to go on from if that fails.
-    Commit(Ticket, Replay),
+    Commit(Ticket, Option<Replay>),
     /// That failed.
     Trouble,
 }
@@ -66,6 +69,29 @@ impl Replays {
         rest.replays.retain(|other| other.filter != replay.filter);
         rest.replays.push_back(replay);
         self.wake(session);
+    }
+
+    /// A filter has other options now: what is still to be sent for it goes on with them (MQTT-3.8.4-4).
+    /// Or it is gone: then nothing is, also when it comes again.
+    pub(super) fn change(&mut self, session: Key, filter: &str, options: Option<Options>) {
+        let Some(rest) = self.sessions.get_mut(&session) else { return };
+        let same = |replay: &Replay| &*replay.filter == filter;
+        let again = match &mut rest.pause {
+            Some(Pause::Commit(_, again)) => Some(again),
+            Some(Pause::Trouble) | None => None,
+        };
+        match options {
+            Some(options) => {
+                let again = again.into_iter().flatten();
+                let all = rest.replays.iter_mut().chain(again).filter(|replay| same(replay));
+                all.for_each(|replay| replay.options = options);
+            }
+            None => {
+                rest.replays.retain(|replay| !same(replay));
+                again.and_then(|again| again.take_if(|replay| same(replay)));
+                self.made(session);
+            }
+        }
     }
 
     /// The session has taken something, or is there again.
@@ -139,7 +165,7 @@ impl Replays {
         let Some(rest) = self.sessions.get_mut(&session) else { return false };
         let ours = |pause: &mut Pause| matches!(pause, Pause::Commit(its, _) if *its == ticket);
         let Some(Pause::Commit(_, replay)) = rest.pause.take_if(ours) else { return false };
-        if !safe {
+        if !safe && let Some(replay) = replay {
             // What is there of it is where it had come to, or a newer SUBSCRIBE that begins anew.
             let begins = |other: &Replay| other.filter == replay.filter && other.after.is_none();
             if !rest.replays.iter().any(begins) {
@@ -195,7 +221,7 @@ impl Core {
             if go_on && row.is_some() {
                 let ticket = self.promise(fx);
                 self.session_waits(key, ticket);
-                self.replays.pause(key, Pause::Commit(ticket, again));
+                self.replays.pause(key, Pause::Commit(ticket, Some(again)));
             }
         }
         self.replays.made(key);
@@ -241,7 +267,7 @@ mod tests {
         };
         let mut replays = Replays::default();
         replays.add(session, replay(left));
-        replays.pause(session, Pause::Commit(7, replay(Some("a"))));
+        replays.pause(session, Pause::Commit(7, Some(replay(Some("a")))));
         assert!(replays.settle(session, 7, false) && replays.ready.is_empty());
         replays.resume(session);
         replays.next(session).expect("the piece again").after

@@ -102,7 +102,7 @@ impl Core {
             client.clone(),
             Arc::new(principal),
             self.setting.limits.queue,
-            (&self.queued, &self.sent),
+            (&self.queued, &self.sent, &self.subscribed),
         );
         session.row = Some(stored.row);
         session.durable = true;
@@ -134,7 +134,7 @@ impl Core {
                 identifier: row.identifier,
             };
             if let Some(session) = self.sessions.get_mut(key) {
-                session.filters.insert(row.filter.as_str().into(), options);
+                session.filters.insert(&row.filter, options);
                 let subscriber = Subscriber { session: key, options };
                 self.place_filter(&row.filter, subscriber, fx);
                 if let Some(after) = &row.kept_after {

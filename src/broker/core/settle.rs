@@ -159,6 +159,9 @@ impl Core {
             let session = self.open_session(key);
             if let Some(session) = session {
                 self.undo(session, lost.undo, fx);
+                for group in lost.groups {
+                    self.continue_group(*group, fx);
+                }
             }
             // §3 Errors: not safe is not acknowledged, and closed. A refused command is acknowledged,
             // dropped and told.
@@ -185,9 +188,13 @@ impl Core {
                 None => drop(self.drop_filter(key, &change.filter, fx)),
                 Some(options) => {
                     let Some(session) = self.sessions.get_mut(key) else { return };
-                    session.filters.insert(change.filter.clone(), options);
+                    session.filters.insert(&change.filter, options);
+                    self.replays.change(key, &change.filter, Some(options));
                     let subscriber = Subscriber { session: key, options };
                     self.place_filter(&change.filter, subscriber, fx);
+                    if let Some(group) = change.group {
+                        self.continue_group(*group, fx);
+                    }
                 }
             }
         }

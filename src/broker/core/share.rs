@@ -32,8 +32,10 @@ impl Core {
         let key = match self.group_keys.get(filter) {
             Some(&key) => key,
             None => {
-                let key =
-                    self.groups.insert(Group::new(filter, self.setting.limits.queue, &self.queued));
+                let mut group = Group::new(filter, self.setting.limits.queue, &self.queued);
+                // What is removed lazily of an earlier group must not be this one's.
+                group.restored(self.last_shared);
+                let key = self.groups.insert(group);
                 self.group_keys.insert(filter.into(), key);
                 self.tree.insert_group(shared.filter, key);
                 key
@@ -52,30 +54,38 @@ impl Core {
 
     /// The reverse. What the session has been sent of its group stays with it (MQTT-3.10.4-3); the last
     /// member takes the queue with it.
-    pub(super) fn displace_filter(&mut self, filter: &str, session: Key, fx: &mut Effects) {
+    pub(super) fn displace_filter(
+        &mut self,
+        filter: &str,
+        session: Key,
+        fx: &mut Effects,
+    ) -> Option<Group> {
         let (Some(shared), Some(&key)) = (Shared::parse(filter), self.group_keys.get(filter))
         else {
-            return self.tree.remove(filter, session);
+            self.tree.remove(filter, session);
+            return None;
         };
         if let Some(session) = self.sessions.get_mut(session) {
             session.groups.retain(|group| *group != key);
         }
         // It leaves first: what it gives back is for the others.
-        let Some(group) = self.groups.get_mut(key) else { return };
-        group.leave(session);
+        self.groups.get_mut(key)?.leave(session);
         self.keep_what_was_sent(session, key, fx);
         if self.groups.get(key).is_some_and(|group| !group.members.is_empty()) {
             self.store_or_forget_group(key, fx);
-            return self.pump_group(key, fx);
+            self.pump_group(key, fx);
+            return None;
         }
         self.tree.remove_group(shared.filter, key);
         self.group_keys.remove(filter);
         self.adopt_strays(key, fx);
-        let Some(group) = self.groups.remove(key) else { return };
+        let group = self.groups.remove(key)?;
+        self.last_shared = self.last_shared.max(group.last_seq());
         if group.durable {
             let rows = group.queue.iter().map(|waiting| group_key(&group.filter, waiting.seq));
             fx.promise.batch.writes.extend(rows.map(|row| (Table::Group, row, None)));
         }
+        Some(group)
     }
 
     /// One message for a group; true when it is on its way to disk.

@@ -3,6 +3,7 @@
 use super::connection::{Answer, Filters, Owed, Undo};
 use super::{Core, Effects};
 use crate::broker::acl::Denied;
+use crate::broker::filters;
 use crate::broker::intake::Ticket;
 use crate::broker::limits::Limit;
 use crate::broker::session::Options;
@@ -33,7 +34,7 @@ impl Core {
                     if wants_kept(&one, before.is_none()) {
                         fresh.push((one.filter, Subscriber { session, options }));
                     }
-                    undo.push(Undo { filter: one.filter.into(), before });
+                    undo.push(Undo { filter: one.filter.into(), before, group: None });
                     one.options.qos as u8
                 }
                 Err(denied) => {
@@ -106,27 +107,50 @@ impl Core {
             let message = format!("nothing under {inner} is readable for role {role}");
             return denied("broker.not_authorized", &message);
         }
-        if session.filters.len() >= limits.subscriptions && !session.filters.contains_key(filter) {
+        if session.filters.len() >= limits.subscriptions && !session.filters.has(filter) {
             self.counters.limits.count(Limit::Subscriptions);
             let message =
                 "there are as many subscriptions as broker.limits.max_subscriptions allows";
             return denied("broker.quota", message);
         }
-        let before = session.filters.insert(filter.into(), options);
+        if !self.may_subscribe_to_more(key, filter) {
+            self.counters.limits.count(Limit::SubscriptionsSize);
+            let message = "the filters of all clients, or a quarter of that for your own, take up as much as \
+                           broker.limits.max_subscriptions_size allows";
+            return denied("broker.quota", message);
+        }
+        let Some(session) = self.sessions.get_mut(key) else {
+            return denied("broker.gone", "the session is gone");
+        };
+        let before = session.filters.insert(filter, options);
+        self.replays.change(key, filter, Some(options));
         self.place_filter(filter, Subscriber { session: key, options }, fx);
         Ok(before)
     }
 
-    /// Takes a filter off a session; gives what it was.
-    pub(super) fn drop_filter(
-        &mut self,
-        key: Key,
-        filter: &str,
-        fx: &mut Effects,
-    ) -> Option<Options> {
-        let before = self.sessions.get_mut(key)?.filters.remove(filter)?;
-        self.displace_filter(filter, key, fx);
-        Some(before)
+    /// Whether there is room for one more filter, of all clients and in the quarter that one principal may
+    /// have of it. The daemon's own links are bounded by themselves.
+    fn may_subscribe_to_more(&self, key: Key, filter: &str) -> bool {
+        let Some(session) = self.sessions.get(key) else { return false };
+        if session.principal.is_link() || session.filters.has(filter) {
+            return true;
+        }
+        let (more, most) = (filters::weight(filter), self.setting.limits.subscriptions_size);
+        let own = || -> usize {
+            let name = &session.principal.name;
+            let own = self.sessions.iter().filter(|(_, other)| other.principal.name == *name);
+            own.map(|(_, other)| other.filters.bytes()).sum()
+        };
+        let all = self.subscribed.bytes() + more;
+        all <= most / 4 || all <= most && own() + more <= most / 4
+    }
+
+    /// Takes a filter off a session; gives how to take that back.
+    pub(super) fn drop_filter(&mut self, key: Key, filter: &str, fx: &mut Effects) -> Option<Undo> {
+        let before = Some(self.sessions.get_mut(key)?.filters.remove(filter)?);
+        self.replays.change(key, filter, None);
+        let group = self.displace_filter(filter, key, fx).map(Box::new);
+        Some(Undo { filter: filter.into(), before, group })
     }
 
     /// A client takes filters back.
@@ -139,12 +163,12 @@ impl Core {
         let Some(session) = self.open_session(key) else { return };
         let (mut codes, mut undo) = (Vec::new(), Vec::new());
         for filter in unsubscribe.filters.iter() {
-            let before = self.drop_filter(session, filter, fx);
-            codes.push(match before {
+            let dropped = self.drop_filter(session, filter, fx);
+            codes.push(match dropped {
                 Some(_) => Reason::Success as u8,
                 None => Reason::NoSubscriptionExisted as u8,
             });
-            undo.extend(before.map(|before| Undo { filter: filter.into(), before: Some(before) }));
+            undo.extend(dropped);
         }
         // Also of a filter that is not there: what a disk in trouble refused, it may have all the same.
         let ticket = self.store_filters(session, fx);

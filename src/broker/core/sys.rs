@@ -206,7 +206,7 @@ impl Core {
     /// A client is here that may have such a filter: from now on the values are said again.
     pub(super) fn watch_sys(&mut self, session: Key, fx: &mut Effects) {
         let about =
-            |session: &super::Session| session.filters.keys().any(|filter| is_about(filter));
+            |session: &super::Session| session.filters.iter().any(|(filter, _)| is_about(filter));
         if !self.sys.watched && self.sessions.get(session).is_some_and(about) {
             self.sys.watched = true;
             self.sys.said = self.figures(fx.now.at);
@@ -217,7 +217,7 @@ impl Core {
     /// Says what changed, as long as somebody listens.
     pub(super) fn sys_due(&mut self, fx: &mut Effects) {
         self.sys.watched = self.sessions.iter().any(|(_, session)| {
-            session.peer != Peer::Away && session.filters.keys().any(|filter| is_about(filter))
+            session.peer != Peer::Away && session.filters.iter().any(|(filter, _)| is_about(filter))
         });
         if !self.sys.watched {
             return;
@@ -244,6 +244,7 @@ impl Core {
             properties: &[],
             expires: None,
             from: &from,
+            client: None,
             audience: None,
             will: false,
             noted: false,
@@ -272,7 +273,7 @@ impl Core {
             figures.connected += u64::from(connected);
             figures.disconnected += u64::from(!connected);
             figures.subscriptions += session.filters.len() as u64;
-            let shared = session.filters.keys().filter(|filter| filter.starts_with("$share/"));
+            let shared = session.filters.iter().filter(|(filter, _)| filter.starts_with("$share/"));
             figures.shared += shared.count() as u64;
             figures.stored += session.queue.len() as u64;
             figures.stored_bytes += session.queue.bytes() as u64;

@@ -155,6 +155,7 @@ impl Core {
             properties: Box::default(),
             expires: None,
             from: self.own_name.clone(),
+            client: None,
             audience: None,
         }
     }

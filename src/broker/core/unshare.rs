@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::rows::{group_key, group_row, queue_key, queue_row};
 use super::{Core, Effects};
-use crate::broker::group::Origin;
+use crate::broker::group::{Group, Origin};
 use crate::broker::intake::Ticket;
 use crate::broker::queue::Waiting;
 use crate::broker::session::Session;
@@ -104,6 +104,26 @@ impl Core {
             }
         }
         self.give_back(key, unsent, fx);
+    }
+
+    /// The end of a group did not reach the disk: what waited in it waits in the one that is there now.
+    pub(super) fn continue_group(&mut self, mut old: Group, fx: &mut Effects) {
+        let Some(&key) = self.group_keys.get(&old.filter) else { return };
+        let Some(group) = self.groups.get_mut(key) else { return };
+        let mut back = old.queue.retract(|_| true);
+        for waiting in &mut back {
+            waiting.promised = false; // its publisher has been told, or will not be told of this one
+            let Some(origin) = &mut waiting.origin else { continue };
+            origin.group = key;
+            if group.durable {
+                let message = &waiting.message;
+                let row = group_row(&message.encode(fx.now), message.qos, origin.retain);
+                let row_key = group_key(&group.filter, waiting.seq);
+                fx.promise.batch.writes.push((Table::Group, row_key, Some(row)));
+            }
+        }
+        group.take_back(back);
+        self.pump_group(key, fx);
     }
 
     /// A message of a group is done with; its row too, if it is the group's.

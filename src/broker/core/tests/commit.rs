@@ -74,7 +74,7 @@ fn filters_are_as_they_were_acknowledged_whenever_it_is_killed() {
     ask(&mut world, reader, "b");
     let world = world.killed();
     let session = world.core.sessions.iter().next().expect("restored").1;
-    assert_eq!(session.filters.keys().map(|key| &**key).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(session.filters.iter().map(|(filter, _)| filter).collect::<Vec<_>>(), ["a"]);
 
     let mut world = world;
     let (reader, _) = world.lasting(1, "reader");
@@ -107,7 +107,7 @@ fn filters_that_are_not_safe_are_refused_and_forgotten() {
     world.commit();
     let world = world.killed();
     let session = world.core.sessions.iter().next().expect("restored").1;
-    assert_eq!(session.filters.keys().map(|key| &**key).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(session.filters.iter().map(|(filter, _)| filter).collect::<Vec<_>>(), ["a"]);
     assert_eq!(world.rows(Table::Queue), 0);
 }
 

@@ -173,6 +173,7 @@ fn wildcards_do_not_reach_topics_that_begin_with_a_dollar() {
         properties: Box::default(),
         expires: None,
         from: "maestro:broker".into(),
+        client: None,
         audience: None,
     };
     let incoming = std::sync::Arc::new(incoming);

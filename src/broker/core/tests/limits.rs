@@ -67,6 +67,64 @@ fn command(world: &mut World) {
     world.publish(root, "maestro/cmd/system/ping", "{}", Qos::AtLeastOnce);
 }
 
+/// Two connections, each with half a packet; which of them are closed.
+fn half_packets(world: &mut World) -> [bool; 2] {
+    let keys = ["a", "b"].map(|id| world.client(1, id));
+    for key in keys {
+        world.pass(1);
+        world.core.received(key, b"\x30\x7f\0\x01t", &mut world.fx);
+        world.core.received(key, b"\x30\x7f\0\x01t\0 and more", &mut world.fx);
+    }
+    keys.map(|key| world.closing(key))
+}
+
+#[test]
+fn who_is_silent_longest_goes_when_too_much_is_begun_and_not_finished() {
+    let half = 15; // of one packet
+    let most = |unfinished| Limits { unfinished, ..limits() };
+    let closed = |limits| half_packets(&mut World::with(limits, &Store::in_memory()));
+    assert_eq!(closed(most(2 * half)), [false, false]);
+    assert_eq!(closed(most(2 * half - 1)), [true, false]);
+}
+
+#[test]
+fn the_filters_of_one_principal_leave_room_for_those_of_others() {
+    let mut world =
+        World::with(Limits { subscriptions_size: 10_000, ..limits() }, &Store::in_memory());
+    let granted = |world: &mut World, key: Key| -> usize {
+        let filters = (0..30).map(|number| format!("{number}/{}", "x/".repeat(4)));
+        let filters: Vec<_> = filters.collect();
+        let answers = filters.iter().flat_map(|one| world.subscribe(key, one, Qos::AtMostOnce));
+        answers.filter(|got| *got == Got::SubAck(vec![0])).count()
+    };
+    let (one, again) = (world.client(1, "one"), world.client(1, "again"));
+    let first = granted(&mut world, one);
+    assert!((1..5).contains(&first), "{first} of 800 bytes in a quarter of 10 000");
+    assert_eq!(granted(&mut world, again), 0, "the same principal");
+    let other = world.client(2, "other");
+    assert_eq!(granted(&mut world, other), first);
+    world.core.closed(one, &mut world.fx);
+    assert_eq!(granted(&mut world, again), first, "given back");
+}
+
+#[test]
+fn what_is_too_much_for_all_lasting_sessions_together_goes_to_none() {
+    let mut world = World::with(Limits { queued_total: 1000, ..limits() }, &Store::in_memory());
+    let readers = ["a", "b", "c"].map(|id| {
+        let (key, _) = world.lasting(1, id);
+        world.subscribe(key, "q", Qos::AtLeastOnce);
+        key
+    });
+    let writer = world.client(2, "writer");
+    world.publish(writer, "q", &"x".repeat(334), Qos::AtLeastOnce);
+    world.commit();
+    assert_eq!(world.got(writer), [Got::PubAck(7, Reason::QuotaExceeded)]);
+    assert!(readers.iter().all(|&reader| world.got(reader).is_empty()));
+    world.publish(writer, "q", &"x".repeat(333), Qos::AtLeastOnce);
+    world.commit();
+    assert_eq!(world.got(writer), [Got::PubAck(7, Reason::Success)]);
+}
+
 #[test]
 fn every_limit_can_be_reached_and_is_counted_under_its_key() {
     let all = limits();
@@ -91,6 +149,7 @@ fn every_limit_can_be_reached_and_is_counted_under_its_key() {
             world.connected(1, connect("b"));
         }),
         hit(Limits { subscriptions: 1, ..all }, two_filters),
+        hit(Limits { subscriptions_size: 4 * 300, ..all }, two_filters),
         hit(Limits { levels: 1, ..all }, two_filters),
         hit(retained(2, 1 << 20), two_kept), // one tells who is there
         hit(retained(100, 100), two_kept),
@@ -104,6 +163,9 @@ fn every_limit_can_be_reached_and_is_counted_under_its_key() {
         hit(Limits { queued_total: 100, ..refuse(100, 1 << 20) }, two_waiting),
         hit(Limits { topic_alias: 3, ..all }, alias),
         hit(Limits { held: 0, ..all }, command),
+        hit(Limits { unfinished: 10, ..all }, |world| {
+            half_packets(world);
+        }),
     ];
     assert_eq!(hits, Limit::KEYS.map(|key| vec![key]));
 }

@@ -5,6 +5,7 @@ mod bytes;
 mod commit;
 mod connack;
 mod connect;
+mod corners;
 mod end;
 mod filters;
 mod flow;

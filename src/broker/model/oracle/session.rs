@@ -362,6 +362,9 @@ impl Oracle {
             let candidates = kept.candidates();
             for &number in candidates.iter().flatten() {
                 let message = &mut self.messages[number];
+                if wish.no_local && message.by.is_some_and(|(author, _)| author == client) {
+                    continue; // MQTT-3.8.3-3, by any session of that client
+                }
                 let permit = message.permit(life);
                 permit.kept += 1;
                 permit.qos = permit.qos.max(wish.qos);
