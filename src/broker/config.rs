@@ -52,7 +52,7 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Connections in all.
     pub max_connections: u32,
-    /// Connections of one uid (one address for TCP from elsewhere).
+    /// Connections of one uid; where none is known, of one address (IPv6: one /64; loopback is one).
     pub max_connections_per_uid: u32,
     /// Subscriptions of one session.
     pub max_subscriptions: u32,

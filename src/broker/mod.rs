@@ -13,6 +13,7 @@
 pub mod acl;
 pub mod config;
 mod core;
+mod crowd;
 pub mod door;
 mod drops;
 mod filters;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::alias;
 use super::traffic::Traffic;
+use crate::broker::crowd::Crowd;
 use crate::broker::group::Group;
 use crate::broker::identity::Transport;
 use crate::broker::intake::Ticket;
@@ -48,19 +49,13 @@ pub(crate) struct Origin {
     pub(crate) max_role: Role,
 }
 
-/// With whom a connection shares its share of connections: a uid, or an address without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Crowd {
-    Uid(u32),
-    Address(Option<IpAddr>),
-}
-
 impl Origin {
+    /// With whom it shares its share of connections, and of attempts at a password.
     pub(crate) fn crowd(&self) -> Crowd {
         match &self.transport {
             Transport::Unix(owner) | Transport::Loopback(Some(owner)) => Crowd::Uid(owner.uid),
             Transport::Loopback(None) | Transport::Remote | Transport::Certificate(_) => {
-                Crowd::Address(self.address)
+                self.address.map_or(Crowd::Loopback, Crowd::at)
             }
         }
     }

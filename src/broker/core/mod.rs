@@ -76,8 +76,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use connection::Connection;
 pub(super) use connection::Origin;
-use connection::{Connection, Crowd};
 pub use counters::Counters;
 use effects::Hold;
 pub(super) use effects::{Effects, Hands};
@@ -87,6 +87,7 @@ use timers::{Timer, Timers};
 pub use traffic::Traffic;
 
 use super::acl::Acl;
+use super::crowd::Crowd;
 use super::group::Group;
 use super::intake::{LinkId, Op, Reply, Ticket};
 use super::limits::Limits;

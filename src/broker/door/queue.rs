@@ -1,49 +1,27 @@
 //! How many may stand at the door, and who has to go when one more comes. Pure.
 //!
 //! Whoever has come in is in nobody's way; these are those who have not, yet. Their number is bounded
-//! in all and by where they come from, and a newcomer is never turned away: it pushes out one of the
-//! largest crowd, first those that have said nothing, first the oldest. So a thousand that connect and
-//! wait push out each other, and whoever does its handshake at once comes in.
+//! in all and by [`Crowd`], and a newcomer is never turned away: it pushes out one of the largest crowd,
+//! first those that have said nothing, first the oldest. So a thousand that connect and wait push out
+//! each other, and whoever does its handshake at once comes in.
 
-use std::net::{IpAddr, Ipv6Addr};
-use std::time::Instant;
+use crate::broker::crowd::{Crowd, Standing, makes_room};
 
 /// Guests at once.
 pub(super) const MOST: usize = 128;
-/// Guests at once from one place.
-const MOST_FROM_ONE: usize = 64;
+/// Guests at once of one crowd.
+const MOST_OF_ONE: usize = 64;
 
-/// What is looked at of a guest.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Standing<K> {
-    pub(super) key: K,
-    pub(super) address: IpAddr,
-    pub(super) since: Instant,
-    pub(super) spoke: bool,
-}
-
-/// Who has to go so that one from `address` can come.
-pub(super) fn pushed_out<K: Copy>(guests: &[Standing<K>], address: IpAddr) -> Option<K> {
-    let from = |place: IpAddr| guests.iter().filter(move |guest| of(guest.address) == place);
-    let place = of(address);
-    let crowd = if from(place).count() >= MOST_FROM_ONE {
-        place
+/// Who has to go so that one of `crowd` can come.
+pub(super) fn pushed_out<K: Copy>(guests: &[Standing<K>], crowd: Crowd) -> Option<K> {
+    let own: Vec<Standing<K>> =
+        guests.iter().filter(|guest| guest.crowd == crowd).copied().collect();
+    if own.len() >= MOST_OF_ONE {
+        makes_room(&own)
     } else if guests.len() >= MOST {
-        guests.iter().map(|guest| of(guest.address)).max_by_key(|&place| from(place).count())?
+        makes_room(guests)
     } else {
-        return None;
-    };
-    from(crowd).min_by_key(|guest| (guest.spoke, guest.since)).map(|guest| guest.key)
-}
-
-/// One place: an address, or the network that one customer gets of IPv6 (RFC 6177: a /64 at least).
-fn of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let network = u128::from(address) >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
+        None
     }
 }
 
@@ -53,7 +31,11 @@ mod tests {
     use crate::service::testing::at;
 
     fn guest(key: u32, address: &str, second: u64, spoke: bool) -> Standing<u32> {
-        Standing { key, address: address.parse().unwrap(), since: at(second), spoke }
+        Standing { key, crowd: from(address), since: at(second), spoke }
+    }
+
+    fn from(address: &str) -> Crowd {
+        Crowd::at(address.parse().unwrap())
     }
 
     fn crowd(count: usize, address: impl Fn(usize) -> String) -> Vec<Standing<u32>> {
@@ -62,26 +44,28 @@ mod tests {
 
     #[test]
     fn a_crowd_from_one_place_pushes_out_its_own_silent_and_oldest() {
-        let mut guests = crowd(MOST_FROM_ONE, |_| "10.0.0.1".into());
+        let mut guests = crowd(MOST_OF_ONE, |_| "10.0.0.1".into());
         guests[0].spoke = true;
-        assert_eq!(pushed_out(&guests, "10.0.0.1".parse().unwrap()), Some(1));
-        assert_eq!(pushed_out(&guests, "10.0.0.2".parse().unwrap()), None);
+        assert_eq!(pushed_out(&guests, from("10.0.0.1")), Some(1));
+        assert_eq!(pushed_out(&guests, from("10.0.0.2")), None);
         guests.iter_mut().for_each(|guest| guest.spoke = true);
-        assert_eq!(pushed_out(&guests, "10.0.0.1".parse().unwrap()), Some(0));
+        assert_eq!(pushed_out(&guests, from("10.0.0.1")), Some(0));
     }
 
     #[test]
     fn when_the_door_is_full_the_largest_crowd_makes_room() {
-        let mut guests = crowd(MOST_FROM_ONE - 1, |_| "10.0.0.1".into());
+        let mut guests = crowd(MOST_OF_ONE - 1, |_| "10.0.0.1".into());
         guests.push(guest(999, "10.0.0.2", 0, false));
         guests.extend(crowd(MOST - guests.len(), |n| format!("10.0.1.{n}")));
-        assert_eq!(pushed_out(&guests, "10.0.0.3".parse().unwrap()), Some(0));
+        assert_eq!(pushed_out(&guests, from("10.0.0.3")), Some(0));
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_place() {
-        let guests = crowd(MOST_FROM_ONE, |n| format!("2001:db8::{n:x}:1"));
-        assert_eq!(pushed_out(&guests, "2001:db8::ffff:ffff".parse().unwrap()), Some(0));
-        assert_eq!(pushed_out(&guests, "2001:db8:0:1::1".parse().unwrap()), None);
+    fn a_network_of_ipv6_is_one_place_and_so_is_all_of_loopback() {
+        let guests = crowd(MOST_OF_ONE, |n| format!("2001:db8::{n:x}:1"));
+        assert_eq!(pushed_out(&guests, from("2001:db8::ffff:ffff")), Some(0));
+        assert_eq!(pushed_out(&guests, from("2001:db8:0:1::1")), None);
+        let guests = crowd(MOST_OF_ONE, |n| format!("127.0.1.{n}"));
+        assert_eq!(pushed_out(&guests, from("127.9.9.9")), Some(0));
     }
 }

@@ -14,9 +14,10 @@ use super::certificate;
 use super::config::{CertificateRule, Listener};
 use super::credentials::Credentials;
 use super::guest::{Guest, Next, Why};
-use super::queue::{self, Standing};
+use super::queue;
 use super::{Arrived, Parts, Shared, Troubles};
 use crate::broker::core::Origin;
+use crate::broker::crowd::{Crowd, Standing};
 use crate::broker::identity::Transport;
 use crate::broker::intake::{Intake, Op};
 use crate::broker::listener::OpenListener;
@@ -231,7 +232,7 @@ impl Room {
         };
         let Ok(tls) = config.map(Tls::new).transpose() else { return };
         let standing: Vec<Standing<Key>> = self.guests.iter().map(standing).collect();
-        if let Some(key) = queue::pushed_out(&standing, address) {
+        if let Some(key) = queue::pushed_out(&standing, Crowd::at(address)) {
             self.intake.refuse();
             self.guests.remove(key);
         }
@@ -321,7 +322,7 @@ impl Room {
 }
 
 fn standing((key, guest): (Key, &Guest)) -> Standing<Key> {
-    Standing { key, address: guest.address, since: guest.since, spoke: guest.spoke }
+    Standing { key, crowd: Crowd::at(guest.address), since: guest.since, spoke: guest.spoke }
 }
 
 /// The one place where the door reads the clock.
