@@ -2,10 +2,11 @@
 //!
 //! One line per user: `name:role:pbkdf2-sha256:iterations:salt:hash`, salt and hash in hexadecimal.
 //! PBKDF2-HMAC-SHA256 (RFC 8018 §5.2) takes milliseconds by design, so the broker's thread never does
-//! it: it hands an [`Attempt`] to the [door](super::door), where a [`Checker`] is, and goes on.
+//! it: it hands an `Attempt` to the [door](super::door), where a `Checker` is, and goes on.
 //!
-//! Ten wrong passwords from one source within a minute, and the source's next attempts are refused
-//! unseen until the minute is over. An unknown user costs the same time as a known one.
+//! Ten wrong passwords of one `Crowd` within a minute, and its next attempts are refused unseen until
+//! the minute is over: all of its attempts, by whatever listener, and nobody else's. Attempts are not
+//! counted by user: then anybody could lock anyone out. An unknown user costs the same time as a known one.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use ring::pbkdf2;
 
+use super::crowd::Crowd;
 use super::identity::Password;
 use crate::contract::Role;
 
@@ -222,20 +224,20 @@ fn replace(path: &Path, name: &str, line: &str) -> io::Result<()> {
 }
 
 /// A password to be checked.
-pub struct Attempt {
+pub(super) struct Attempt {
     /// Given back with the answer.
-    pub token: u64,
-    /// Where it came from, for the limit: an address, or `uid 1000`.
-    pub source: String,
+    pub(super) token: u64,
+    /// Where it came from, for the limit.
+    pub(super) source: Crowd,
     /// The user name of CONNECT; `None` is always wrong.
-    pub name: Option<String>,
+    pub(super) name: Option<String>,
     /// The password of CONNECT.
-    pub password: Vec<u8>,
+    pub(super) password: Vec<u8>,
 }
 
 /// Checks passwords against the file, which is read when it has changed; a missing file has no users.
 /// Each check takes milliseconds: it is for a thread that may take them.
-pub struct Checker {
+pub(super) struct Checker {
     users: Option<Users>,
     failures: Failures,
     /// An unknown user costs the time of a known one.
@@ -244,14 +246,14 @@ pub struct Checker {
 
 impl Checker {
     /// Nothing is read yet.
-    pub fn new(file: Option<PathBuf>) -> Checker {
+    pub(super) fn new(file: Option<PathBuf>) -> Checker {
         let nobody = User::new("", Role::Observer, b"", [0; SALT]);
         Checker { users: file.map(Users::new), failures: Failures::default(), nobody }
     }
 
     /// Whose password it is.
-    pub fn check(&mut self, attempt: Attempt, now: Instant) -> Password {
-        if self.failures.too_many(&attempt.source, now) {
+    pub(super) fn check(&mut self, attempt: Attempt, now: Instant) -> Password {
+        if self.failures.too_many(attempt.source, now) {
             return Password::TooMany;
         }
         let users = self.users.as_mut().map(Users::current).unwrap_or_default();
@@ -303,39 +305,49 @@ impl Users {
 /// Wrong passwords by source: a window of a minute each.
 #[derive(Default)]
 struct Failures {
-    sources: HashMap<String, (Instant, u32)>,
+    sources: HashMap<Crowd, (Instant, u32)>,
 }
 
 const WINDOW: Duration = Duration::from_secs(60);
 const WRONG_PER_WINDOW: u32 = 10;
-/// Sources remembered at most; beyond, all the others share one count.
+/// Sources remembered at most. Whoever has more of them has ten thousand attempts a minute without a
+/// trick, about as many as the door can check: that some are forgotten gives nothing away.
 const SOURCES: usize = 1024;
-const OTHERS: &str = "";
 
 impl Failures {
-    fn too_many(&self, source: &str, now: Instant) -> bool {
-        let known = self.sources.get(source).or_else(|| {
-            let full = self.sources.len() >= SOURCES;
-            full.then(|| self.sources.get(OTHERS)).flatten()
-        });
-        known.is_some_and(|(since, count)| {
-            *count >= WRONG_PER_WINDOW && now.saturating_duration_since(*since) < WINDOW
-        })
+    fn too_many(&self, source: Crowd, now: Instant) -> bool {
+        self.sources
+            .get(&source)
+            .is_some_and(|(since, count)| *count >= WRONG_PER_WINDOW && !is_over(*since, now))
     }
 
-    fn add(&mut self, source: String, now: Instant) {
-        let over = |since: &Instant| now.saturating_duration_since(*since) >= WINDOW;
+    fn add(&mut self, source: Crowd, now: Instant) {
         if self.sources.len() >= SOURCES && !self.sources.contains_key(&source) {
-            self.sources.retain(|_, (since, _)| !over(since));
+            self.make_room(now);
         }
-        let full = self.sources.len() >= SOURCES && !self.sources.contains_key(&source);
-        let key = if full { OTHERS.to_owned() } else { source };
-        let (since, count) = self.sources.entry(key).or_insert((now, 0));
-        if over(since) {
+        let (since, count) = self.sources.entry(source).or_insert((now, 0));
+        if is_over(*since, now) {
             (*since, *count) = (now, 0);
         }
         *count += 1;
     }
+
+    /// Forgets those whose minute is over; when there are none, the least guilty, of these the oldest.
+    /// A stranger is never refused for what others did.
+    fn make_room(&mut self, now: Instant) {
+        self.sources.retain(|_, (since, _)| !is_over(*since, now));
+        if self.sources.len() < SOURCES {
+            return;
+        }
+        let least = self.sources.iter().min_by_key(|(_, (since, count))| (*count, *since));
+        if let Some(source) = least.map(|(source, _)| *source) {
+            self.sources.remove(&source);
+        }
+    }
+}
+
+fn is_over(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) >= WINDOW
 }
 
 #[cfg(test)]
@@ -420,29 +432,44 @@ mod tests {
         assert!(known.has(b"passwd") && !known.has(b"Passwd"));
     }
 
+    fn from(address: &str) -> Crowd {
+        Crowd::at(address.parse().unwrap())
+    }
+
     #[test]
     fn ten_wrong_passwords_close_a_source_for_the_rest_of_the_minute_and_no_other() {
         let mut failures = Failures::default();
         for n in 0..10 {
-            assert!(!failures.too_many("10.0.0.1", at(n)));
-            failures.add("10.0.0.1".into(), at(n));
+            assert!(!failures.too_many(from("10.0.0.1"), at(n)));
+            failures.add(from("10.0.0.1"), at(n));
         }
-        assert!(failures.too_many("10.0.0.1", at(10)));
-        assert!(failures.too_many("10.0.0.1", at(59)));
-        assert!(!failures.too_many("10.0.0.1", at(60)));
-        assert!(!failures.too_many("10.0.0.2", at(10)));
+        assert!(failures.too_many(from("10.0.0.1"), at(10)));
+        assert!(failures.too_many(from("10.0.0.1"), at(59)));
+        assert!(!failures.too_many(from("10.0.0.1"), at(60)));
+        assert!(!failures.too_many(from("10.0.0.2"), at(10)));
     }
 
     #[test]
-    fn sources_beyond_the_table_share_one_count_and_memory_stays_bounded() {
-        let mut failures = Failures::default();
-        for n in 0..5000 {
-            failures.add(format!("2001:db8::{n:x}"), at(1));
+    fn who_has_many_addresses_has_no_more_attempts() {
+        for many in [|n| format!("127.1.0.{n}"), |n| format!("2001:db8::{n}:1")] {
+            let mut failures = Failures::default();
+            (1..11).for_each(|n| failures.add(from(&many(n)), at(1)));
+            assert!(failures.too_many(from(&many(11)), at(2)), "{}", many(11));
         }
-        assert!(failures.sources.len() <= SOURCES + 1);
-        assert!(failures.too_many("2001:db8::ffff", at(2)));
-        failures.add("10.0.0.1".into(), at(100));
-        assert!(failures.sources.len() < 10, "what is over is forgotten");
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_least_guilty_and_locks_no_stranger_out() {
+        let mut failures = Failures::default();
+        (0..10).for_each(|n| failures.add(from("10.0.0.1"), at(n)));
+        for n in 0..5000 {
+            failures.add(from(&format!("2001:db8:0:{n:x}::1")), at(10));
+            assert!(failures.sources.len() <= SOURCES, "memory stays bounded");
+        }
+        assert!(!failures.too_many(from("2001:db8:ffff::1"), at(11)), "never seen");
+        assert!(failures.too_many(from("10.0.0.1"), at(11)), "a crowd does not wash it clean");
+        failures.add(from("10.0.0.2"), at(100));
+        assert_eq!(failures.sources.len(), 1, "what is over is forgotten");
     }
 
     #[test]
@@ -451,7 +478,7 @@ mod tests {
         let path = dir.path().join("users");
         let mut checker = Checker::new(Some(path.clone()));
         let mut check = |name: Option<&str>, password: &[u8]| {
-            let (source, password) = ("uid 1".to_owned(), password.to_vec());
+            let (source, password) = (Crowd::Uid(1), password.to_vec());
             let attempt = Attempt { token: 1, source, name: name.map(str::to_owned), password };
             checker.check(attempt, at(0))
         };

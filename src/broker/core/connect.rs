@@ -62,7 +62,7 @@ impl Core {
             return self.admit(key, connect, Password::None, fx);
         };
         let username = connect.username.map(str::to_string);
-        let source = connection.origin.to_string();
+        let source = connection.origin.crowd();
         let mut whole = vec![frame.header];
         whole.extend_from_slice(frame.body); // decoded again when the password is checked
         connection.state = State::Verifying(whole.into());

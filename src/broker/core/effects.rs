@@ -1,6 +1,7 @@
 //! What the core asks of the loop. The bytes for a connection stand in the connection itself; this
 //! only names who has some.
 
+use crate::broker::crowd::Crowd;
 use crate::broker::intake::{Reply, Ticket};
 use crate::broker::message::Now;
 use crate::broker::slots::Key;
@@ -72,7 +73,7 @@ pub(crate) struct Hold {
 pub(crate) struct Verify {
     pub(crate) connection: Key,
     /// Where it comes from: failures are counted by that.
-    pub(crate) source: String,
+    pub(crate) source: Crowd,
     pub(crate) username: Option<String>,
     pub(crate) password: Vec<u8>,
 }

@@ -148,6 +148,31 @@ fn a_password_is_waited_for_and_a_wrong_one_is_refused() {
 }
 
 #[test]
+fn attempts_at_a_password_are_counted_by_place_whatever_the_listener() {
+    let mut world = World::new();
+    let mut source = |origin: Origin| {
+        let key = world.core.accept(world.now, origin).expect("room");
+        let asked = Connect { username: Some("bob"), password: Some(b"pw"), ..connect("a") };
+        world.send(key, &Packet::Connect(asked));
+        world.fx.verify.pop().expect("asked").source
+    };
+    let mut stranger = |listener, address: &str| {
+        let address = Some(address.parse().expect("an address"));
+        let transport = Transport::Remote;
+        source(Origin { transport, address, listener, max_role: Role::Operator })
+    };
+    assert_eq!(stranger("ws", "127.0.0.1"), stranger("tls", "127.5.0.3"));
+    assert_eq!(stranger("wss", "2001:db8::1"), stranger("tcp", "2001:db8::ffff:1"));
+    assert_ne!(stranger("ws", "10.0.0.1"), stranger("ws", "10.0.0.2"));
+    let by_unix = origin(1);
+    let Transport::Unix(owner) = by_unix.transport.clone() else { unreachable!("by Unix") };
+    let transport = Transport::Loopback(Some(owner));
+    let by_tcp = Origin { transport, listener: "tcp", ..by_unix.clone() };
+    assert_eq!(source(by_unix), source(by_tcp));
+    assert_ne!(source(origin(1)), source(origin(2)), "nobody locks another user of the box out");
+}
+
+#[test]
 fn any_bytes_are_survived_and_another_client_is_served_meanwhile() {
     let mut world = World::new();
     let (reader, writer) = (world.client(1, "reader"), world.client(2, "writer"));
