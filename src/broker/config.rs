@@ -50,7 +50,8 @@ pub struct Limits {
     /// From accept to a whole CONNECT; where TLS or a request for a WebSocket comes first, that has as
     /// long before.
     pub connect_timeout: Duration,
-    /// Connections in all.
+    /// Connections in all. Root and the daemon's own user have a few more over the Unix socket; so it is
+    /// with `max_connections_per_uid` and `max_sessions`.
     pub max_connections: u32,
     /// Connections of one uid; where none is known, of one address (IPv6: one /64; loopback is one).
     pub max_connections_per_uid: u32,

@@ -86,6 +86,10 @@ pub(crate) struct Limits {
     /// Connections beyond those, let in only to be told why they are not. Not configured: a courtesy,
     /// and none of them stays.
     pub(crate) surplus: usize,
+    /// Connections and sessions beyond their limits for root and the daemon's own user over the Unix
+    /// socket: whoever has to end the others must come in. Not configured: as many as one person with
+    /// `maestro` and `mosquitto_sub` in a few terminals has.
+    pub(crate) kept: usize,
     pub(crate) subscriptions: usize,
     /// What the filters of all clients take up, bytes; a quarter of it those of one principal.
     pub(crate) subscriptions_size: usize,
@@ -133,6 +137,7 @@ impl Limits {
             connections: count(limits.max_connections),
             connections_per_uid: limits.max_connections_per_uid,
             surplus: 16,
+            kept: 8,
             subscriptions: count(limits.max_subscriptions),
             subscriptions_size: bytes(limits.max_subscriptions_size),
             retained: retained::Bounds {

@@ -131,12 +131,13 @@ impl Core {
             let text = "this client id belongs to another principal; choose another";
             return Err(no(Reason::ClientIdentifierNotValid, "broker.client_id_taken", text));
         }
-        if known.is_none() && self.are_enough() {
+        let kept = self.kept_for(origin);
+        if known.is_none() && self.are_enough(kept) {
             let text = "there are as many sessions as broker.limits.max_sessions allows";
             let unwelcome = no(Reason::QuotaExceeded, "broker.quota", text);
             return Err(Unwelcome { limit: Some(Limit::Sessions), ..unwelcome });
         }
-        if known.is_none() && self.has_its_share(&principal) {
+        if known.is_none() && self.has_its_share(&principal, kept) {
             let text = "you have as many sessions as broker.limits.max_connections_per_uid allows";
             let unwelcome = no(Reason::QuotaExceeded, "broker.quota", text);
             return Err(Unwelcome { limit: Some(Limit::ConnectionsPerUid), ..unwelcome });
@@ -153,16 +154,17 @@ impl Core {
     }
 
     /// Whether clients have as many sessions as they may; the daemon's own are not among them.
-    fn are_enough(&self) -> bool {
-        let most = self.setting.limits.sessions;
+    fn are_enough(&self, kept: usize) -> bool {
+        let most = self.setting.limits.sessions.saturating_add(kept);
         let of_client = |session: &Session| !session.principal.is_link();
         self.sessions.len() >= most
             && self.sessions.iter().filter(|(_, session)| of_client(session)).count() >= most
     }
 
     /// Nobody leaves so many sessions behind that there is no room for others.
-    fn has_its_share(&self, principal: &Principal) -> bool {
+    fn has_its_share(&self, principal: &Principal, kept: usize) -> bool {
         let share = usize::try_from(self.setting.limits.connections_per_uid).unwrap_or(usize::MAX);
+        let share = share.saturating_add(kept);
         let own = |session: &Session| session.principal.name == principal.name;
         self.sessions.len() >= share
             && self.sessions.iter().filter(|(_, session)| own(session)).count() >= share

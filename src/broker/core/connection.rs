@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   Greeting ── CONNECT ──> Open ── DISCONNECT, error, silence ──> Closing
-//!       └── with password ──> Verifying ──┘
+//!       ├── with password ──> Verifying ──┘
+//!       └── too slow, or pushed out ──────────────────────────────> Closing
 //! ```
 
 use std::collections::VecDeque;
@@ -96,6 +97,8 @@ pub(crate) struct Connection {
     pub(crate) waits_for: Option<Ticket>,
     /// One and a half keep-alives; `None` when the client asked for none.
     pub(crate) patience: Option<Duration>,
+    /// When it came.
+    pub(crate) since: Instant,
     pub(crate) last_seen: Instant,
     /// The largest packet the client takes.
     pub(crate) max_packet: usize,
@@ -111,7 +114,8 @@ pub(crate) struct Connection {
     pub(super) unfinished: u16,
     /// What went over it.
     pub(super) traffic: Traffic,
-    /// Over a limit of connections, and in only to be told so: the text.
+    /// Without a place among those that count: over a limit of connections and in only to be told so, or
+    /// on its way out to make room. The text.
     pub(crate) surplus: Option<&'static str>,
     /// It is owed something that is larger than any packet it takes.
     pub(super) unsayable: bool,
@@ -196,6 +200,7 @@ impl Connection {
             held_back: 0,
             waits_for: None,
             patience: None,
+            since: now,
             last_seen: now,
             max_packet: usize::MAX,
             wants_reasons: true,

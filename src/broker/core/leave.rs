@@ -23,13 +23,7 @@ impl Core {
             self.surplus -= 1;
             return;
         }
-        let crowd = connection.origin.crowd();
-        if let Some(count) = self.crowds.get_mut(&crowd) {
-            *count -= 1;
-            if *count == 0 {
-                self.crowds.remove(&crowd);
-            }
-        }
+        self.vacate(connection.origin.crowd());
     }
 
     /// DISCONNECT from the client (§3.14): without a will, unless it asks for it.

@@ -15,7 +15,8 @@
 //!
 //! | file | decides |
 //! |---|---|
-//! | `network` | which connections there are, their bytes in and out, how one is ended |
+//! | `accept` | which connections there are, and which makes room |
+//! | `network` | their bytes in and out, how one is ended |
 //! | `connect` | who comes in: identity, client id, session, will |
 //! | `connack` | what it is told then |
 //! | `alias` | which topic a number stands for |
@@ -37,6 +38,7 @@
 //! | `timers` | what is due when |
 //! | `rows`, `restore` | sessions, queues and retained messages on disk |
 
+mod accept;
 mod acknowledge;
 mod again;
 mod alias;
@@ -125,7 +127,7 @@ pub(crate) struct Core {
     sessions: Slots<Session>,
     clients: HashMap<Arc<str>, Key>,
     crowds: HashMap<Crowd, u32>,
-    /// Connections beyond the limits, in only to be told so.
+    /// Connections beyond the limits: in only to be told so, or about to be closed.
     surplus: usize,
     links: HashMap<LinkId, Key>,
     tree: Tree,

@@ -1,4 +1,4 @@
-//! Connections: who is taken in, the bytes that come and the bytes that go, and how one is ended.
+//! Connections: the bytes that come and the bytes that go, and how one is ended.
 //!
 //! ```text
 //!   accept ──> received ──> frame ──> decode ──> connect │ publish │ subscribe │ acknowledge │ ..
@@ -9,12 +9,10 @@
 //! ```
 //! A connection that costs much is served in slices: its bytes wait, the others have their turn.
 
-use super::connection::{Connection, Origin, State};
+use super::connection::{Connection, State};
 use super::{Core, Effects, Timer};
 use crate::broker::limits::Limit;
-use crate::broker::message::Now;
 use crate::broker::slots::Key;
-use crate::broker::total::Tally;
 use crate::broker::wire::{
     self, Disconnect, Malformed, Packet, PacketType, PropertyBuffer, Reason, Version,
 };
@@ -25,44 +23,6 @@ pub(super) const SLICE: usize = 500;
 const WRITE: usize = 30;
 
 impl Core {
-    /// A connection came; `None` when there is no room for it.
-    pub(crate) fn accept(&mut self, now: Now, origin: Origin) -> Option<Key> {
-        let limits = &self.setting.limits;
-        let crowd = origin.crowd();
-        let count = self.crowds.get(&crowd).copied().unwrap_or(0);
-        let surplus = if self.connections.len() - self.surplus >= limits.connections {
-            Some((
-                "there are as many connections as broker.limits.max_connections allows",
-                Limit::Connections,
-            ))
-        } else if count >= limits.connections_per_uid {
-            Some((
-                "you have as many connections as broker.limits.max_connections_per_uid allows",
-                Limit::ConnectionsPerUid,
-            ))
-        } else {
-            None
-        };
-        if let Some((_, limit)) = surplus {
-            self.counters.refused += 1;
-            self.counters.limits.count(limit);
-            if self.surplus >= limits.surplus {
-                return None;
-            }
-            self.surplus += 1;
-        } else {
-            *self.crowds.entry(crowd).or_default() += 1;
-        }
-        let until = now.at + limits.connect_timeout;
-        let surplus = surplus.map(|(text, _)| text);
-        let (unread, unfinished_bytes) = (Tally::new(&self.sent), Tally::new(&self.unfinished));
-        let connection =
-            Connection { surplus, unread, unfinished_bytes, ..Connection::new(origin, now.at) };
-        let key = self.connections.insert(connection);
-        self.due_at(until, Timer::Greeting(key));
-        Some(key)
-    }
-
     /// Bytes came; returns how many of them are done with. Fewer than all means: wait for more, or
     /// (after a CONNECT that is not answered yet) until [`Core::reading`] again, or, when this was a slice of
     /// what there is to do ([`Core::sliced`]), let others have their turn and come back.

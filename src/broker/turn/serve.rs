@@ -81,7 +81,7 @@ impl Turn {
     }
 
     fn enter(&mut self, socket: Socket, origin: Origin, fx: &mut Effects) {
-        let Some(key) = self.core.accept(fx.now, origin) else {
+        let Some(key) = self.core.accept(origin, fx) else {
             return drop(socket.close(&mut self.room));
         };
         let event = EpollEvent::new(COMES, key.to_bits());

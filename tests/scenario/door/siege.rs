@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::web::upgraded;
 use super::{BOB, House, tls_peer};
 use crate::support::{
     clock::{PATIENCE, now, until},
@@ -50,15 +51,21 @@ fn hello(house: &House) -> Vec<u8> {
     bytes
 }
 
-/// CONNECT by MQTT 3.1.1 as bob, and what is answered.
-fn is_let_in(stream: &mut (impl Read + Write)) -> bool {
-    let packet = b"\x10\x1f\x00\x04MQTT\x04\xC2\x00\x00\x00\x03low\x00\x03bob\x00\x06secret";
-    let mut packet = packet.to_vec();
-    packet[1] = u8::try_from(packet.len() - 2).expect("short");
+/// CONNECT by MQTT 3.1.1 as bob.
+fn connect_as_bob(password: &[u8; 6]) -> Vec<u8> {
+    [&b"\x10\x1C\x00\x04MQTT\x04\xC2\x00\x00\x00\x03low\x00\x03bob\x00\x06"[..], password].concat()
+}
+
+/// What is answered to that; `None` when the connection ends.
+fn answer(stream: &mut (impl Read + Write), password: &[u8; 6]) -> Option<u8> {
     let mut answer = [0; 4];
-    stream.write_all(&packet).is_ok()
-        && stream.read_exact(&mut answer).is_ok()
-        && (answer[0], answer[3]) == (0x20, 0)
+    stream.write_all(&connect_as_bob(password)).ok()?;
+    stream.read_exact(&mut answer).ok()?;
+    (answer[0] == 0x20).then_some(answer[3])
+}
+
+fn is_let_in(stream: &mut (impl Read + Write)) -> bool {
+    answer(stream, b"secret") == Some(0)
 }
 
 #[test]
@@ -286,4 +293,18 @@ fn there_is_no_thread_at_a_door_that_nobody_needs() {
     command.args(["-t", "a", "-m", "x"]).args(BOB);
     assert!(!peers::output(command, PATIENCE).status.success(), "there is no bob");
     assert!(ran_ms(pid, "door").is_some(), "somebody had to look");
+}
+
+#[test]
+fn a_house_full_of_silent_websockets_keeps_nobody_out() {
+    let house = House::with("", "limits: {max_connections: 40, connect_timeout: 60s}\n");
+    let mut crowd: Vec<_> = (0..100).map(|_| upgraded(house.ws)).collect();
+    for n in 0..10 {
+        let mut stream = StreamOwned::new(client(&house), connect(house.tls));
+        assert!(is_let_in(&mut stream), "{n}: with a password");
+        crowd.push(upgraded(house.ws));
+    }
+    let mut operator = house.daemon.client("operator");
+    operator.publish("a/b", b"by Unix");
+    assert!(house.publishes("me", &BOB).contains("received CONNACK (0)"));
 }

@@ -35,7 +35,7 @@ fn rest(mut stream: TcpStream) -> Vec<u8> {
 }
 
 /// A WebSocket by tungstenite, after a request of ours.
-fn upgraded(port: u16) -> WebSocket<TcpStream> {
+pub(super) fn upgraded(port: u16) -> WebSocket<TcpStream> {
     let mut stream = connect(port);
     stream.write_all(request("").as_bytes()).expect("sent");
     let mut answer = Vec::new();

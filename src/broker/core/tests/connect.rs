@@ -75,29 +75,6 @@ fn a_second_connect_is_a_protocol_error_whatever_it_holds() {
 }
 
 #[test]
-fn a_full_house_refuses_with_the_reason_and_has_room_again() {
-    let mut world = World::new();
-    let keys: Vec<Key> = (0..20).map(|_| world.raw(1)).collect();
-    let (surplus, got) = world.connected(1, connect("late"));
-    assert_eq!(got, [Got::ConnAck { present: false, reason: Reason::QuotaExceeded }]);
-    assert!(world.closing(surplus));
-    world.core.closed(surplus, &mut world.fx);
-    let old = Connect { version: Version::V311, clean_start: true, ..connect("late") };
-    let (surplus, got) = world.connected(1, old);
-    let reason = Reason::ServerUnavailable;
-    assert_eq!(got, [Got::ConnAck { present: false, reason }]);
-    world.core.closed(surplus, &mut world.fx);
-    // Whoever crowds the door is not even told.
-    let crowd: Vec<Key> = (0..world.core.setting.limits.surplus).map(|_| world.raw(1)).collect();
-    assert!(world.core.accept(world.now, origin(1)).is_none());
-    let limits: Vec<_> = world.core.counters().limits.iter().collect();
-    let hits = 3 + world.core.setting.limits.surplus as u64;
-    assert_eq!(limits, [("max_connections", hits)], "counted, told or not");
-    crowd.into_iter().chain([keys[0]]).for_each(|key| world.core.closed(key, &mut world.fx));
-    world.client(1, "in");
-}
-
-#[test]
 fn the_daemons_own_links_take_no_clients_session() {
     let mut world = World::with(Limits { sessions: 2, ..limits() }, &Store::in_memory());
     for (link, name) in [(1, "maestro:stats"), (2, "maestro:daemon")] {
@@ -151,7 +128,7 @@ fn a_password_is_waited_for_and_a_wrong_one_is_refused() {
 fn attempts_at_a_password_are_counted_by_place_whatever_the_listener() {
     let mut world = World::new();
     let mut source = |origin: Origin| {
-        let key = world.core.accept(world.now, origin).expect("room");
+        let key = world.core.accept(origin, &mut world.fx).expect("room");
         let asked = Connect { username: Some("bob"), password: Some(b"pw"), ..connect("a") };
         world.send(key, &Packet::Connect(asked));
         world.fx.verify.pop().expect("asked").source

@@ -1,5 +1,6 @@
 //! Promises of the broker, in microseconds: a core, clients that are bytes, a clock of our own.
 
+mod accept;
 mod alias;
 mod bytes;
 mod commit;
@@ -187,7 +188,7 @@ impl World {
     }
 
     fn raw(&mut self, uid: u32) -> Key {
-        self.core.accept(self.now, origin(uid)).expect("room")
+        self.core.accept(origin(uid), &mut self.fx).expect("room")
     }
 
     fn send(&mut self, key: Key, packet: &Packet<'_>) {

@@ -161,7 +161,7 @@ impl World {
         self.sending(client);
         let old = self.clients[client].line.as_ref().map(|line| line.key);
         let mut fx = self.fx();
-        let Some(key) = self.core.accept(fx.now, origin(client)) else { return };
+        let Some(key) = self.core.accept(origin(client), &mut fx) else { return };
         self.clients[client].connect(key, clean, will, &mut self.oracle);
         self.feed(client, &mut fx);
         fx.perform(self);

@@ -60,7 +60,7 @@ impl World {
         let owner = Owner { uid, login: format!("u{uid}"), groups: Vec::new() };
         let transport = Transport::Unix(owner);
         let origin = Origin { transport, address: None, listener: "unix", max_role: Role::Admin };
-        let Some(key) = self.core.accept(self.fx.now, origin) else { return };
+        let Some(key) = self.core.accept(origin, &mut self.fx) else { return };
         let version = if chance.often() { Version::V5 } else { Version::V311 };
         let (mut properties, mut of_will) = (PropertyBuffer::new(), PropertyBuffer::new());
         let (mut window, id) = (u16::MAX, chance.one_of(&IDS));

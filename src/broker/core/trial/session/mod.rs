@@ -91,7 +91,8 @@ fn begin() -> Instant {
 
 fn core() -> Core {
     let mut limits = Limits::of(&config::Limits::default());
-    (limits.connections, limits.connections_per_uid, limits.surplus) = (CLIENTS - 1, 4, 1);
+    (limits.connections, limits.connections_per_uid) = (CLIENTS - 2, 3);
+    (limits.surplus, limits.kept) = (1, 1);
     (limits.sessions, limits.subscriptions, limits.levels) = (5, 4, 4);
     (limits.packet_size, limits.connect_size) = (600, 200);
     (limits.queue.count, limits.queue.bytes) = (5, 2000);
