@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tungstenite::Message;
 
 use super::web::upgraded;
 use super::{BOB, House, tls_peer};
@@ -307,4 +308,26 @@ fn a_house_full_of_silent_websockets_keeps_nobody_out() {
     let mut operator = house.daemon.client("operator");
     operator.publish("a/b", b"by Unix");
     assert!(house.publishes("me", &BOB).contains("received CONNACK (0)"));
+}
+
+#[test]
+fn ten_wrong_passwords_close_a_place_by_every_listener_and_no_other_place() {
+    let house = House::with("", "");
+    let tls = |password| {
+        let mut stream = StreamOwned::new(client(&house), connect(house.tls));
+        answer(&mut stream, password)
+    };
+    let ws = |password| {
+        let mut socket = upgraded(house.ws);
+        socket.send(Message::binary(connect_as_bob(password))).expect("sent");
+        Some(socket.read().expect("a CONNACK").into_data()[3])
+    };
+    const WRONG: Option<u8> = Some(4);
+    for _ in 0..5 {
+        assert_eq!((tls(b"guess1"), ws(b"guess2")), (WRONG, WRONG));
+    }
+    let unseen = Some(3); // 3.1.1 has no more than "server unavailable" for it
+    assert_eq!((tls(b"secret"), ws(b"secret")), (unseen, unseen));
+    let mut by_tcp = connect(house.daemon.port());
+    assert_eq!(answer(&mut by_tcp, b"secret"), Some(0), "there the kernel says whose it is");
 }
