@@ -3,13 +3,15 @@
 //! ```text
 //!   Machine ── Send ──> Outbox ── one write for all that is there ──> stream ──> cloud
 //!      ^                                                                |
-//!      └────────────────── packets, all of one read ────────────────────┘
+//!      └────────── packets, one turn, and no more until ReadOn ─────────┘
 //! ```
+//! What is not read stays with TCP, which holds the cloud back when it is much.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -24,6 +26,7 @@ use super::link::{Input, Trouble};
 pub(super) struct Outbox {
     content: Mutex<Content>,
     changed: Notify,
+    read_on: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +42,9 @@ struct Content {
 pub(super) const FAREWELL: Duration = Duration::from_millis(500);
 /// What one read takes at most, and what an idle connection keeps, in bytes.
 const READ_BYTES: usize = 4096;
+/// Packets of one turn at most. A turn comes on top of what may wait for our broker, and one read has
+/// hundreds of small packets.
+const TURN_PACKETS: usize = 64;
 
 impl Outbox {
     /// Adds a packet.
@@ -48,6 +54,10 @@ impl Outbox {
     /// Asks for [`Input::Flushed`] when all so far has left.
     pub(super) fn tell(&self) {
         self.change(|content| content.tell = true);
+    }
+    /// Lets one more turn be read.
+    pub(super) fn read_on(&self) {
+        self.read_on.notify_one();
     }
     /// Ends the connection when all so far has left.
     pub(super) fn end(&self) {
@@ -93,7 +103,7 @@ pub(super) async fn serve(
     }
     let (read, write) = split(stream);
     let ended = tokio::select! {
-        trouble = reading(n, &config, read, &inbox) => Some(trouble),
+        trouble = reading(n, &config, &outbox, read, &inbox) => Some(trouble),
         written = writing(n, &outbox, write, &inbox) => {
             written.err().map(|e| broken(&config, "writing", &e))
         }
@@ -107,28 +117,18 @@ pub(super) async fn serve(
 async fn reading(
     n: u32,
     config: &Config,
+    outbox: &Outbox,
     mut stream: ReadHalf<Box<dyn Stream>>,
     inbox: &mpsc::Sender<Input>,
 ) -> Trouble {
     let mut buffer = Vec::new();
     loop {
-        buffer.reserve(READ_BYTES);
-        match stream.read_buf(&mut buffer).await {
-            Ok(0) => {
-                let error = io::ErrorKind::UnexpectedEof.into();
-                return broken(config, "reading", &error);
-            }
-            Ok(_) => {}
-            Err(error) => return broken(config, "reading", &error),
-        }
-        let packets = match packets(&mut buffer) {
+        outbox.read_on.notified().await;
+        let packets = match turn(config, &mut stream, &mut buffer).await {
             Ok(packets) => packets,
-            Err(rule) => {
-                let text = format!("{} breaks MQTT: {rule}", config.url);
-                return Trouble::ours("bridge.protocol", text);
-            }
+            Err(trouble) => return trouble,
         };
-        if !packets.is_empty() && inbox.send(Input::Received(n, packets)).await.is_err() {
+        if inbox.send(Input::Received(n, packets)).await.is_err() {
             return Trouble::ours("bridge.stopped", "the daemon stops");
         }
         if buffer.is_empty() && buffer.capacity() > READ_BYTES {
@@ -137,10 +137,38 @@ async fn reading(
     }
 }
 
-/// Takes all whole packets off the front.
+/// The next packets, one at least; reads only when the last read has left none.
+async fn turn(
+    config: &Config,
+    stream: &mut ReadHalf<Box<dyn Stream>>,
+    buffer: &mut Vec<u8>,
+) -> Result<Vec<Incoming>, Trouble> {
+    loop {
+        let packets = packets(buffer).map_err(|rule| {
+            let text = format!("{} breaks MQTT: {rule}", config.url);
+            Trouble::ours("bridge.protocol", text)
+        })?;
+        if !packets.is_empty() {
+            return Ok(packets);
+        }
+        buffer.reserve(READ_BYTES);
+        match stream.read_buf(&mut buffer.limit(READ_BYTES)).await {
+            Ok(0) => {
+                let error = io::ErrorKind::UnexpectedEof.into();
+                return Err(broken(config, "reading", &error));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(broken(config, "reading", &error)),
+        }
+    }
+}
+
+/// Takes whole packets off the front, those of one turn.
 fn packets(buffer: &mut Vec<u8>) -> Result<Vec<Incoming>, crate::broker::wire::Malformed> {
     let (mut packets, mut taken) = (Vec::new(), 0);
-    while let Some((packet, size)) = packet::decode(&buffer[taken..])? {
+    while packets.len() < TURN_PACKETS
+        && let Some((packet, size)) = packet::decode(&buffer[taken..])?
+    {
         packets.push(packet);
         taken += size;
     }

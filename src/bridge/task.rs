@@ -71,6 +71,7 @@ pub(super) async fn run(bridge: Bridge) -> Result<(), BoxError> {
     let (inbox, mut inputs) = mpsc::channel(INBOX);
     let (dials, to_dial) = mpsc::unbounded_channel();
     let (orders, to_do) = mpsc::unbounded_channel();
+    // Unbounded in type only: the machine reads on only while few wait.
     let (letters, to_publish) = mpsc::unbounded_channel();
     let sender = bridge.link.sender().clone();
     let mut hands = Hands::new(&bridge, dials, orders, letters);
@@ -181,6 +182,7 @@ impl Hands {
                 let _ = self.dials.send((n, self.outbox.clone()));
             }
             Effect::Send(packet) => self.outbox.send(&packet),
+            Effect::ReadOn => self.outbox.read_on(),
             Effect::TellFlushed => self.outbox.tell(),
             Effect::HangUp => self.outbox.end(),
             Effect::Publish(n, id, message) => drop(self.letters.send((n, id, message))),

@@ -14,6 +14,7 @@ mod broker;
 mod cli;
 mod client;
 mod clients;
+mod cloud;
 mod commands;
 mod config;
 mod door;

@@ -4,6 +4,9 @@
 //! ```text
 //!   heard ──── 0.9 K ────> PINGREQ ──── 0.5 K, nothing heard ────> dead      K: the keepalive
 //! ```
+//! While we do not read, nothing can be heard, and that is not the cloud's fault: nobody is dead then,
+//! but the cloud still hears from us in time. A line that is cut meanwhile is TCP's to notice: it has
+//! our questions to deliver, and gives up after one keepalive (`linux::tcp::tune`).
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +17,8 @@ pub(super) struct Keepalive {
     heard: Instant,
     spoke: Instant,
     asked: Option<Instant>,
+    /// We do not read.
+    deaf: bool,
 }
 
 /// What is due.
@@ -29,7 +34,7 @@ pub(super) enum Due {
 
 impl Keepalive {
     pub(super) fn new(period: Duration, now: Instant) -> Keepalive {
-        Keepalive { period, heard: now, spoke: now, asked: None }
+        Keepalive { period, heard: now, spoke: now, asked: None, deaf: false }
     }
 
     /// A whole packet came: any packet proves that the cloud is there.
@@ -43,12 +48,24 @@ impl Keepalive {
         self.spoke = now;
     }
 
+    /// We stop reading.
+    pub(super) fn deafened(&mut self) {
+        self.deaf = true;
+    }
+
+    /// We read again: the answer to a question may stand behind all that waits to be read.
+    pub(super) fn listens(&mut self, now: Instant) {
+        if std::mem::take(&mut self.deaf) && self.asked.is_some() {
+            self.asked = Some(now);
+        }
+    }
+
     /// What is due now; [`Due::Ask`] is noted as done.
     pub(super) fn due(&mut self, now: Instant) -> Due {
         if now < self.next() {
             return Due::Nothing;
         }
-        if self.asked.is_some() {
+        if self.asked.is_some() && !self.deaf {
             return Due::Dead;
         }
         self.asked = Some(now);
@@ -58,6 +75,7 @@ impl Keepalive {
     /// When something will be due.
     pub(super) fn next(&self) -> Instant {
         match self.asked {
+            Some(_) if self.deaf => self.spoke + self.period * 9 / 10,
             Some(asked) => asked + self.period / 2,
             None => self.heard.min(self.spoke) + self.period * 9 / 10,
         }
@@ -95,6 +113,20 @@ mod tests {
         assert_eq!(keepalive.due(at(9)), Due::Ask);
         keepalive.spoke(at(12));
         assert_eq!(keepalive.due(at(14)), Due::Dead);
+    }
+
+    #[test]
+    fn while_we_do_not_read_the_cloud_hears_from_us_and_is_not_dead() {
+        let mut keepalive = Keepalive::new(Duration::from_secs(10), at(0));
+        keepalive.deafened();
+        for now in [9, 18, 27] {
+            assert_eq!(keepalive.next(), at(now));
+            assert_eq!(keepalive.due(at(now)), Due::Ask);
+            keepalive.spoke(at(now));
+        }
+        keepalive.listens(at(30));
+        assert_eq!(keepalive.due(at(34)), Due::Nothing);
+        assert_eq!(keepalive.due(at(35)), Due::Dead);
     }
 
     #[test]

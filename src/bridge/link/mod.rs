@@ -7,6 +7,7 @@
 
 mod backoff;
 mod keepalive;
+mod letters;
 mod machine;
 pub mod packet;
 mod session;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::keepalive::Due;
+use super::letters::Letters;
 use super::packet::{self, Hello, Incoming, OFFLINE, ONLINE, Outgoing, Verdict, Welcome};
 use super::session::Session;
 use super::trouble::Trouble;
@@ -34,7 +35,7 @@ pub enum Input {
     Local(Delivery),
     /// The outcome of [`Effect::Dial`].
     Dialled(u32, Result<(), Trouble>),
-    /// Packets of the cloud, in order.
+    /// Packets of the cloud, in order. No more come until [`Effect::ReadOn`].
     Received(u32, Vec<Incoming>),
     /// All that was to be sent before [`Effect::TellFlushed`] has left.
     Flushed(u32),
@@ -51,6 +52,8 @@ pub enum Effect {
     Dial(u32),
     /// Send to the cloud.
     Send(Outgoing),
+    /// Take what comes next from the cloud.
+    ReadOn,
     /// Say when all so far has left.
     TellFlushed,
     /// Send what is to be sent, then close the connection, or give up opening it.
@@ -105,6 +108,10 @@ pub struct Machine {
     state: State,
     /// The number of the current connection or attempt.
     connection: u32,
+    /// What our broker has not answered yet, of earlier connections, too.
+    letters: Letters,
+    /// The connection waits for [`Effect::ReadOn`].
+    paused: bool,
     standing: Standing,
     counters: Counters,
     /// As last published.
@@ -143,6 +150,7 @@ impl service::Machine for Machine {
         }
         self.pump(now, &mut out);
         self.weigh(now, &mut out);
+        self.read_on(now, &mut out);
         out
     }
 
@@ -169,6 +177,8 @@ impl Machine {
             rules,
             state: State::Disconnected { retry_at: now },
             connection: 0,
+            letters: Letters::default(),
+            paused: false,
             standing,
             counters: Counters::default(),
             reported: Counters::default(),
@@ -189,6 +199,7 @@ impl Machine {
                 self.lost(now, trouble, out);
             }
             Input::Received(n, packets) if n == self.connection => {
+                self.paused = true;
                 for packet in packets {
                     self.received(now, packet, out);
                 }
@@ -199,6 +210,7 @@ impl Machine {
                 }
             }
             Input::Told(n, packet_id, verdict) => {
+                self.letters.answered();
                 let packet_id = packet_id.filter(|_| n == self.connection);
                 self.told(now, packet_id, verdict, out);
             }
@@ -219,6 +231,10 @@ impl Machine {
             }
             State::Dialling { give_up_at } if *give_up_at <= now => {
                 self.lost(now, Trouble::late(url, "no connection"), out);
+            }
+            // We have not looked whether it is there.
+            State::Greeting { give_up_at } if *give_up_at <= now && self.paused => {
+                *give_up_at = now + GREET;
             }
             State::Greeting { give_up_at } if *give_up_at <= now => {
                 self.lost(now, Trouble::late(url, "no CONNACK"), out);
@@ -265,6 +281,7 @@ impl Machine {
 
     fn greet(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.state = State::Greeting { give_up_at: now + GREET };
+        self.paused = true;
         out.push(Effect::Send(Outgoing::Connect(self.settings.hello.clone())));
     }
 
@@ -358,6 +375,7 @@ impl Machine {
             response_topic: message.response_topic.and_then(|topic| self.rules.answer_to(&topic)),
             ..message
         };
+        self.letters.posted(&message);
         out.push(Effect::Publish(self.connection, packet_id, message));
     }
 
@@ -471,6 +489,24 @@ impl Machine {
         out.extend(free.into_iter().map(Effect::Release));
     }
 
+    /// Lets the connection read on while our broker keeps up.
+    fn read_on(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if !self.paused || !self.open() {
+            return;
+        }
+        let full = self.letters.full();
+        if let Some(session) = self.session() {
+            match full {
+                true => session.keepalive.deafened(),
+                false => session.keepalive.listens(now),
+            }
+        }
+        if !full {
+            self.paused = false;
+            out.push(Effect::ReadOn);
+        }
+    }
+
     fn send(&mut self, now: Instant, packet: Outgoing, out: &mut Vec<Effect>) {
         let bytes = match &packet {
             Outgoing::Publish(_, message) => message.topic.len() + message.payload.len(),
@@ -568,6 +604,14 @@ impl Machine {
             | State::Dialling { .. }
             | State::Greeting { .. }
             | State::Stopped => None,
+        }
+    }
+
+    /// Whether there is a connection that may speak to us.
+    fn open(&self) -> bool {
+        match &self.state {
+            State::Greeting { .. } | State::Connected(_) | State::Leaving { .. } => true,
+            State::Disconnected { .. } | State::Dialling { .. } | State::Stopped => false,
         }
     }
 

@@ -48,8 +48,11 @@ fn welcome() -> Welcome {
     }
 }
 
+/// The effects without the leave to read on, which tests of their own look at.
 fn input(machine: &mut Machine, now: Instant, input: Input) -> Vec<Effect> {
-    machine.handle(now, Event::Input(input))
+    let mut effects = machine.handle(now, Event::Input(input));
+    effects.retain(|effect| *effect != Effect::ReadOn);
+    effects
 }
 
 fn hear(machine: &mut Machine, now: Instant, packet: Incoming) -> Vec<Effect> {
@@ -250,6 +253,67 @@ fn a_retained_command_stays_retained_and_a_desired_document_becomes_so() {
     assert!(retain("gw/GW1/cmd/system/ping", true), "so that our broker refuses it");
     assert!(!retain("gw/GW1/cmd/system/ping", false));
     assert!(retain("gw/GW1/desired/jobs/thermo", false));
+}
+
+/// A message of the cloud with QoS 0.
+fn letter() -> Incoming {
+    Incoming::Publish(None, Box::new(Message::new("gw/GW1/cmd/system/ping".into(), "{}")))
+}
+
+/// Whether the connection may read on after these messages.
+fn reads_on_after(machine: &mut Machine, now: Instant, letters: usize) -> bool {
+    let n = machine.connection;
+    let packets = (0..letters).map(|_| letter()).collect();
+    let effects = machine.handle(now, Event::Input(Input::Received(n, packets)));
+    effects.contains(&Effect::ReadOn)
+}
+
+/// Whether the connection may read on after an answer of our broker.
+fn reads_on_after_answer(machine: &mut Machine, now: Instant) -> bool {
+    let told = Input::Told(machine.connection, None, Ok(()));
+    machine.handle(now, Event::Input(told)).contains(&Effect::ReadOn)
+}
+
+#[test]
+fn a_cloud_that_sends_faster_than_our_broker_takes_is_not_read_until_it_has_taken_some() {
+    let mut machine = connected();
+    assert!(reads_on_after(&mut machine, at(1), 63));
+    assert!(!reads_on_after(&mut machine, at(1), 64));
+    for _ in 0..63 {
+        assert!(!reads_on_after_answer(&mut machine, at(1)));
+    }
+    assert!(reads_on_after_answer(&mut machine, at(1)), "63 wait");
+    assert!(!reads_on_after_answer(&mut machine, at(1)), "one leave for one turn");
+    // What an earlier connection brought waits, too.
+    assert!(!reads_on_after(&mut machine, at(1), 64));
+    closed(&mut machine, at(2), BrokenBy::Cloud);
+    machine.handle(at(10), Event::Due);
+    let dialled = Input::Dialled(machine.connection, Ok(()));
+    assert!(!machine.handle(at(10), Event::Input(dialled)).contains(&Effect::ReadOn));
+    machine.handle(at(60), Event::Due);
+    assert!(matches!(machine.state, State::Greeting { .. }), "nobody looked for the CONNACK");
+    assert!((0..126).any(|_| reads_on_after_answer(&mut machine, at(60))));
+}
+
+#[test]
+fn a_link_that_is_not_read_is_asked_in_time_but_never_dead() {
+    let mut machine = connected();
+    assert!(!reads_on_after(&mut machine, at(1), 64));
+    let mut asked = Vec::new();
+    for second in 2..=600 {
+        let now = at(second);
+        if matches!(machine.wake(), Wake::At(due) if due <= now) {
+            let effects = machine.handle(now, Event::Due);
+            asked.extend(effects.contains(&Effect::Send(Outgoing::Ping)).then_some(second));
+        }
+    }
+    assert_eq!(asked, (1..=11).map(|n| n * K * 9 / 10).collect::<Vec<_>>());
+    assert_eq!(machine.standing.link, Link::Connected);
+    // From here on it must speak as ever.
+    assert!(reads_on_after_answer(&mut machine, at(600)));
+    assert_eq!(machine.wake(), Wake::At(at(600 + K / 2)));
+    let effects = machine.handle(at(600 + K / 2), Event::Due);
+    assert_eq!(said(&effects), [(Link::Disconnected, Some("bridge.silent"))]);
 }
 
 #[test]
