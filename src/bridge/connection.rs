@@ -144,10 +144,7 @@ async fn turn(
     buffer: &mut Vec<u8>,
 ) -> Result<Vec<Incoming>, Trouble> {
     loop {
-        let packets = packets(buffer).map_err(|rule| {
-            let text = format!("{} breaks MQTT: {rule}", config.url);
-            Trouble::ours("bridge.protocol", text)
-        })?;
+        let packets = packets(buffer).map_err(|rule| Trouble::protocol(&config.url, &rule))?;
         if !packets.is_empty() {
             return Ok(packets);
         }

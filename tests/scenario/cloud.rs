@@ -109,3 +109,19 @@ fn a_cloud_that_sends_faster_than_our_broker_takes_is_held_back_and_still_gets_o
     let ours = |packet: &[u8]| packet.ends_with(b"21.5") && packet[0] >> 4 == 3;
     while !ours(&heard.recv_timeout(PATIENCE).expect("the bridge is there, and sends")) {}
 }
+
+#[test]
+fn a_cloud_that_does_not_wait_for_acknowledgements_is_told_so_and_may_come_again() {
+    let (_daemon, listener) = bridged();
+    for qos in [1, 2] {
+        let mut cloud = Cloud::welcome(&listener);
+        // One write, so that they are there before the first can be acknowledged.
+        let ping = |id| publish(5, "gw/GW-TEST/cmd/system/ping", b"", qos, id);
+        let pings: Vec<u8> = (1..=17).flat_map(ping).collect();
+        cloud.send(&pings);
+        let end = std::iter::from_fn(|| cloud.packet()).find(|packet| packet[0] == 0xE0);
+        assert_eq!(end.expect("a DISCONNECT")[1], 0x93, "receive maximum exceeded");
+        assert_eq!(cloud.packet(), None, "and nothing follows it");
+    }
+    Cloud::welcome(&listener);
+}

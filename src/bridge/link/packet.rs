@@ -14,7 +14,7 @@ pub const MAX_PACKET_BYTES: u32 = 1 << 20;
 
 /// Messages the cloud may send before the first is acknowledged: commands, each waiting for its
 /// record.
-const RECEIVE_MAXIMUM: u16 = 16;
+pub const RECEIVE_MAXIMUM: u16 = 16;
 
 /// How long the cloud keeps our session while we are away: as long as the ledger remembers ids.
 const SESSION_EXPIRY_S: u32 = 7 * 86_400;
@@ -32,8 +32,17 @@ pub enum Outgoing {
     PubAck(NonZeroU16, Verdict),
     /// Is anybody there?
     Ping,
+    /// The end, and why.
+    Disconnect(Farewell),
+}
+
+/// Why we end a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
     /// The orderly end: no will.
-    Disconnect,
+    Orderly,
+    /// The cloud sent more than [`RECEIVE_MAXIMUM`] messages that are not acknowledged.
+    ReceiveMaximumExceeded,
 }
 
 /// What became of a message of the cloud.
@@ -125,8 +134,12 @@ impl Outgoing {
                 wire::encode(Version::V5, &Packet::PubAck(ack), out);
             }
             Outgoing::Ping => wire::encode(Version::V5, &Packet::PingReq, out),
-            Outgoing::Disconnect => {
-                let end = Disconnect { reason: Reason::Success, properties: Default::default() };
+            Outgoing::Disconnect(farewell) => {
+                let reason = match farewell {
+                    Farewell::Orderly => Reason::Success,
+                    Farewell::ReceiveMaximumExceeded => Reason::ReceiveMaximumExceeded,
+                };
+                let end = Disconnect { reason, properties: Default::default() };
                 wire::encode(Version::V5, &Packet::Disconnect(end), out);
             }
         }

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use super::keepalive::Keepalive;
-use super::packet::Welcome;
+use super::packet::{RECEIVE_MAXIMUM, Welcome};
 
 /// The most messages in flight; the cloud's receive maximum is often less.
 const WINDOW: usize = 128;
@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub(super) subscribing: Option<NonZeroU16>,
     /// The identifier of our word on availability until it is acknowledged.
     pub(super) availability: Option<NonZeroU16>,
+    /// Messages of the cloud that are not acknowledged yet.
+    unacknowledged: u16,
     /// Bytes given to the hands since they last said that all has left.
     unflushed: usize,
     /// No more is given to them until they say so.
@@ -36,6 +38,7 @@ impl Session {
             keepalive: Keepalive::new(keepalive, now),
             subscribing: None,
             availability: None,
+            unacknowledged: 0,
             unflushed: 0,
             holding: false,
             last_packet_id: 0,
@@ -64,6 +67,19 @@ impl Session {
     pub(super) fn flushed(&mut self) {
         self.unflushed = 0;
         self.holding = false;
+    }
+
+    /// A message came that is to be acknowledged; whether the cloud may still send it (MQTT-3.3.4-9).
+    #[must_use]
+    pub(super) fn came(&mut self) -> bool {
+        let within = self.unacknowledged < RECEIVE_MAXIMUM;
+        self.unacknowledged += u16::from(within);
+        within
+    }
+
+    /// One of them is acknowledged.
+    pub(super) fn acknowledged(&mut self) {
+        self.unacknowledged = self.unacknowledged.saturating_sub(1);
     }
 
     /// An identifier that is not in use, neither here nor by a message.

@@ -1,5 +1,6 @@
 //! Why the cloud is not there, in one sentence that names the mend where there is one.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::bridge::queue::BrokenBy;
@@ -46,6 +47,11 @@ impl Trouble {
         Trouble::ours("bridge.rejected", format!("{url} does not let us in: {reason}")).hint(
             "check client_id, username, password and certificate against the cloud's settings",
         )
+    }
+
+    /// The cloud broke a rule of MQTT: whatever it read of ours is not to blame.
+    pub fn protocol(url: &impl Display, rule: &impl Display) -> Trouble {
+        Trouble::ours("bridge.protocol", format!("{url} breaks MQTT: {rule}"))
     }
 
     /// The cloud said goodbye.

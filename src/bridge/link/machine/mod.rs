@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::keepalive::Due;
 use super::letters::Letters;
-use super::packet::{self, Hello, Incoming, OFFLINE, ONLINE, Outgoing, Verdict, Welcome};
+use super::packet::{
+    self, Farewell, Hello, Incoming, OFFLINE, ONLINE, Outgoing, RECEIVE_MAXIMUM, Verdict, Welcome,
+};
 use super::session::Session;
 use super::trouble::Trouble;
 use crate::bridge::config::{self, Keep};
@@ -201,7 +203,9 @@ impl Machine {
             Input::Received(n, packets) if n == self.connection => {
                 self.paused = true;
                 for packet in packets {
-                    self.received(now, packet, out);
+                    if self.open() {
+                        self.received(now, packet, out);
+                    }
                 }
             }
             Input::Flushed(n) if n == self.connection => {
@@ -271,7 +275,7 @@ impl Machine {
 
     /// The last word is said, or nobody listens.
     fn stop(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        self.send(now, Outgoing::Disconnect, out);
+        self.send(now, Outgoing::Disconnect(Farewell::Orderly), out);
         self.state = State::Stopped;
         out.push(Effect::HangUp);
         self.report(out);
@@ -359,6 +363,13 @@ impl Machine {
         message: Message,
         out: &mut Vec<Effect>,
     ) {
+        let Some(session) = self.session() else {
+            let trouble = Trouble::protocol(&self.settings.url, &"a message before CONNACK");
+            return self.lost(now, trouble, out);
+        };
+        if packet_id.is_some() && !session.came() {
+            return self.overrun(now, out);
+        }
         let Some(inward) = self.rules.inward(&message.topic) else {
             self.counters.unasked += 1;
             self.answer(now, packet_id, Verdict::Unasked, out);
@@ -377,6 +388,13 @@ impl Machine {
         };
         self.letters.posted(&message);
         out.push(Effect::Publish(self.connection, packet_id, message));
+    }
+
+    /// The cloud does not keep to the receive maximum, and is told so. Our will stands: we are away.
+    fn overrun(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let rule = format!("more than {RECEIVE_MAXIMUM} messages at once are not acknowledged");
+        self.send(now, Outgoing::Disconnect(Farewell::ReceiveMaximumExceeded), out);
+        self.lost(now, Trouble::protocol(&self.settings.url, &rule), out);
     }
 
     /// Our broker has taken or refused a message of the cloud.
@@ -404,7 +422,8 @@ impl Machine {
         verdict: Verdict,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(packet_id) = packet_id {
+        if let (Some(packet_id), Some(session)) = (packet_id, self.session()) {
+            session.acknowledged();
             self.send(now, Outgoing::PubAck(packet_id, verdict), out);
         }
     }
@@ -514,7 +533,7 @@ impl Machine {
             | Outgoing::Subscribe(..)
             | Outgoing::PubAck(..)
             | Outgoing::Ping
-            | Outgoing::Disconnect => 0,
+            | Outgoing::Disconnect(_) => 0,
         };
         out.push(Effect::Send(packet));
         if self.session().is_some_and(|session| session.sent(now, bytes)) {

@@ -241,6 +241,61 @@ fn a_command_is_acknowledged_to_the_cloud_when_our_broker_has_it_and_refused_wit
     assert_eq!(effects, [Effect::Send(Outgoing::PubAck(id(9), Verdict::Unasked))]);
 }
 
+/// A message of the cloud that is to be acknowledged.
+fn command(packet_id: u16) -> Incoming {
+    let message = Message::new("gw/GW1/cmd/system/ping".into(), "{}");
+    Incoming::Publish(Some(id(packet_id)), Box::new(message))
+}
+
+#[test]
+fn a_cloud_that_sends_more_at_once_than_the_receive_maximum_is_told_so_and_left() {
+    let mut machine = connected();
+    for packet_id in 1..=16 {
+        hear(&mut machine, at(1), command(packet_id));
+    }
+    // One is acknowledged, so one more may come; those with QoS 0 do not count.
+    input(&mut machine, at(1), Input::Told(1, Some(id(1)), Ok(())));
+    hear(&mut machine, at(1), command(17));
+    hear(&mut machine, at(1), letter());
+    assert_eq!(machine.standing.link, Link::Connected);
+
+    let packets = vec![command(18), command(19)];
+    let effects = input(&mut machine, at(2), Input::Received(1, packets));
+    let told = Effect::Send(Outgoing::Disconnect(Farewell::ReceiveMaximumExceeded));
+    assert_eq!(effects[..2], [told, Effect::HangUp]);
+    assert_eq!(said(&effects), [(Link::Disconnected, Some("bridge.protocol"))]);
+    assert_eq!(effects.len(), 3, "what follows is not heard: {effects:?}");
+    // Nothing follows a DISCONNECT (MQTT-3.14.4-1).
+    assert!(input(&mut machine, at(2), Input::Told(1, Some(id(2)), Ok(()))).is_empty());
+    assert!(input(&mut machine, at(2), Input::Received(1, vec![command(20)])).is_empty());
+
+    connect(&mut machine, at(10), welcome());
+    for packet_id in 1..=16 {
+        hear(&mut machine, at(11), command(packet_id));
+    }
+    assert_eq!(machine.standing.link, Link::Connected, "a connection counts anew");
+}
+
+#[test]
+fn what_no_rule_asked_for_is_acknowledged_at_once_and_counts_no_longer() {
+    let mut machine = connected();
+    for packet_id in 1..=100 {
+        let message = Box::new(Message::new("gw/GW2/cmd/system/ping".into(), "{}"));
+        hear(&mut machine, at(1), Incoming::Publish(Some(id(packet_id)), message));
+    }
+    assert_eq!(machine.standing.link, Link::Connected);
+}
+
+#[test]
+fn a_message_before_the_session_is_open_ends_the_connection() {
+    let mut machine = machine();
+    machine.handle(at(0), Event::Due);
+    input(&mut machine, at(0), Input::Dialled(1, Ok(())));
+    let effects = hear(&mut machine, at(0), letter());
+    assert_eq!(said(&effects), [(Link::Disconnected, Some("bridge.protocol"))]);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Publish(..))));
+}
+
 #[test]
 fn a_retained_command_stays_retained_and_a_desired_document_becomes_so() {
     let mut machine = connected();
@@ -441,7 +496,10 @@ fn a_stop_says_offline_and_waits_for_its_acknowledgement_before_it_goes() {
     assert_eq!((&message.payload[..], message.retain), (OFFLINE.as_bytes(), true));
     assert_eq!(machine.wake(), Wake::At(at(2)));
     let effects = hear(&mut machine, at(1), Incoming::Acknowledged(*last));
-    assert_eq!(effects[..2], [Effect::Send(Outgoing::Disconnect), Effect::HangUp]);
+    assert_eq!(
+        effects[..2],
+        [Effect::Send(Outgoing::Disconnect(Farewell::Orderly)), Effect::HangUp]
+    );
     assert_eq!(said(&effects), [(Link::Disconnected, Some("bridge.stopped"))]);
     assert_eq!(machine.wake(), Wake::Done);
 }
