@@ -146,10 +146,14 @@ impl Outgoing {
     }
 }
 
-/// Bytes of a message as a packet with an identifier.
-pub fn publish_bytes(message: &Message) -> usize {
+/// Bytes of a message as a packet with an identifier; `None` when no packet holds it, as with a topic
+/// of 64 KiB. Not a large number then: where addresses have 32 bits it would be the limit of a cloud
+/// that knows none.
+pub fn publish_bytes(message: &Message) -> Option<u32> {
     let mut properties = PropertyBuffer::new();
-    wire::publish_size(Version::V5, &publish(Some(NonZeroU16::MIN), message, &mut properties))
+    let publish = publish(Some(NonZeroU16::MIN), message, &mut properties);
+    let bytes = u32::try_from(wire::publish_size(Version::V5, &publish)).ok();
+    bytes.filter(|bytes| *bytes < u32::MAX)
 }
 
 fn publish<'m>(

@@ -491,11 +491,18 @@ impl Machine {
             let mut message = entry.as_sent(now);
             message.retain &= session.welcome.retain;
             let acknowledged = entry.wants_ack() && session.welcome.acknowledges;
-            let max = session.welcome.max_packet_bytes as usize;
-            if packet::publish_bytes(&message) > max {
+            let max = session.welcome.max_packet_bytes;
+            let bytes = packet::publish_bytes(&message);
+            if bytes.is_none_or(|bytes| bytes > max) {
                 free.extend(self.queue.set_aside(Reason::TooLarge));
                 let (url, topic) = (&self.settings.url, &message.topic);
-                let text = format!("{url} takes no packet above {max} bytes, as on {topic}");
+                let text = match bytes {
+                    Some(_) => format!("{url} takes no packet above {max} bytes, as on {topic}"),
+                    None => format!(
+                        "no packet of MQTT holds a message to {url} with a topic of {} bytes",
+                        topic.len()
+                    ),
+                };
                 self.amiss(Error::new("bridge.too_large", text), out);
                 continue;
             }

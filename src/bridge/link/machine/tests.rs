@@ -417,6 +417,17 @@ fn a_message_too_large_for_the_cloud_is_set_aside() {
 }
 
 #[test]
+fn a_message_that_no_packet_holds_is_set_aside_also_for_a_cloud_without_a_limit() {
+    let mut machine = connected();
+    // In the field it is the prefix at the cloud that makes a topic too long.
+    let topic = format!("maestro/event/{}", "x".repeat(1 << 16));
+    assert_eq!(packet::publish_bytes(&Message::new(topic.clone(), "{}")), None);
+    let effects = local(&mut machine, at(1), &topic, 8);
+    assert!(sent(&effects).is_empty() && effects.contains(&Effect::Release(8)));
+    assert_eq!((machine.counted().sent, machine.counted().dropped_too_large), (0, 1));
+}
+
+#[test]
 fn a_message_that_breaks_three_connections_is_set_aside_and_the_next_one_goes() {
     let mut machine = machine();
     local(&mut machine, at(0), "maestro/event/x/y/bad", 1);
