@@ -10,6 +10,9 @@ use super::packet::{RECEIVE_MAXIMUM, Welcome};
 const WINDOW: usize = 128;
 /// Bytes written but not yet gone: more would delay a ping on a slow line.
 const UNFLUSHED_BYTES: usize = 64 << 10;
+/// Acknowledgements written but not yet gone: a cloud that waits for them as it must never has more
+/// than the receive maximum of them, so here is one that does not read, and is not read either.
+const UNFLUSHED_ANSWERS: usize = 64;
 
 /// One session, from CONNACK to its end.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Session {
     pub(super) availability: Option<NonZeroU16>,
     /// Messages of the cloud that are not acknowledged yet.
     unacknowledged: u16,
+    /// Acknowledgements given to the hands since they last said that all has left.
+    answers: usize,
     /// Bytes given to the hands since they last said that all has left.
     unflushed: usize,
     /// No more is given to them until they say so.
@@ -39,6 +44,7 @@ impl Session {
             subscribing: None,
             availability: None,
             unacknowledged: 0,
+            answers: 0,
             unflushed: 0,
             holding: false,
             last_packet_id: 0,
@@ -66,6 +72,7 @@ impl Session {
     /// All has left.
     pub(super) fn flushed(&mut self) {
         self.unflushed = 0;
+        self.answers = 0;
         self.holding = false;
     }
 
@@ -77,9 +84,16 @@ impl Session {
         within
     }
 
-    /// One of them is acknowledged.
-    pub(super) fn acknowledged(&mut self) {
+    /// One of them is acknowledged; whether the hands must now say when all has left.
+    pub(super) fn acknowledged(&mut self) -> bool {
         self.unacknowledged = self.unacknowledged.saturating_sub(1);
+        self.answers += 1;
+        self.answers == UNFLUSHED_ANSWERS
+    }
+
+    /// Whether the cloud does not take its acknowledgements.
+    pub(super) fn unheard(&self) -> bool {
+        self.answers >= UNFLUSHED_ANSWERS
     }
 
     /// An identifier that is not in use, neither here nor by a message.

@@ -423,8 +423,9 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         if let (Some(packet_id), Some(session)) = (packet_id, self.session()) {
-            session.acknowledged();
+            let full = session.acknowledged();
             self.send(now, Outgoing::PubAck(packet_id, verdict), out);
+            out.extend(full.then_some(Effect::TellFlushed));
         }
     }
 
@@ -515,13 +516,14 @@ impl Machine {
         out.extend(free.into_iter().map(Effect::Release));
     }
 
-    /// Lets the connection read on while our broker keeps up.
+    /// Lets the connection read on while our broker keeps up, and the cloud with our answers.
     fn read_on(&mut self, now: Instant, out: &mut Vec<Effect>) {
         if !self.paused || !self.open() {
             return;
         }
-        let full = self.letters.full();
+        let mut full = self.letters.full();
         if let Some(session) = self.session() {
+            full |= session.unheard();
             match full {
                 true => session.keepalive.deafened(),
                 false => session.keepalive.listens(now),

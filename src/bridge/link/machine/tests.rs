@@ -287,6 +287,23 @@ fn what_no_rule_asked_for_is_acknowledged_at_once_and_counts_no_longer() {
 }
 
 #[test]
+fn a_cloud_that_does_not_take_our_acknowledgements_is_not_read_until_it_does() {
+    let mut machine = connected();
+    let unasked = |packet_id| {
+        let message = Box::new(Message::new("gw/GW2/cmd/system/ping".into(), "{}"));
+        Incoming::Publish(Some(id(packet_id)), message)
+    };
+    let mut heard = |n| machine.handle(at(1), Event::Input(Input::Received(1, vec![unasked(n)])));
+    for packet_id in 1..=63 {
+        assert_eq!(heard(packet_id).last(), Some(&Effect::ReadOn));
+    }
+    let effects = heard(64);
+    assert!(effects.contains(&Effect::TellFlushed) && !effects.contains(&Effect::ReadOn));
+    let effects = machine.handle(at(2), Event::Input(Input::Flushed(1)));
+    assert_eq!(effects, [Effect::ReadOn]);
+}
+
+#[test]
 fn a_message_before_the_session_is_open_ends_the_connection() {
     let mut machine = machine();
     machine.handle(at(0), Event::Due);
