@@ -216,7 +216,8 @@ impl Decode for Limits {
             f.within(key, Span(low)..=Span(high), Span(default)).0
         };
         let d = Limits::default();
-        let second = Duration::from_secs(1);
+        let (none, second) = (Duration::ZERO, Duration::from_secs(1));
+        let longest_keepalive = Duration::from_secs(65_535);
         let max_queued_size = f.within("max_queued_size", size(KIB, 4 * GIB), d.max_queued_size);
         let limits = Limits {
             // 256 MiB - 1 is the largest remaining length that MQTT can say (§2.1.4)
@@ -255,20 +256,14 @@ impl Decode for Limits {
             max_session_expiry: span(
                 &mut f,
                 "max_session_expiry",
-                Duration::ZERO,
+                none,
                 49_000 * DAY,
                 d.max_session_expiry,
             ),
             // matching goes as deep: deeper ones could leave no stack
             max_topic_levels: f.within("max_topic_levels", 1..=1000, d.max_topic_levels),
             max_topic_alias: f.within("max_topic_alias", 0..=65_535, d.max_topic_alias),
-            max_keepalive: span(
-                &mut f,
-                "max_keepalive",
-                Duration::ZERO,
-                Duration::from_secs(65_535),
-                d.max_keepalive,
-            ),
+            max_keepalive: span(&mut f, "max_keepalive", none, longest_keepalive, d.max_keepalive),
         };
         f.end();
         Some(limits)

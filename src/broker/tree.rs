@@ -45,6 +45,10 @@ enum Children {
     #[default]
     None,
     One(Box<str>, Box<Node>),
+    #[expect(
+        clippy::box_collection,
+        reason = "every node has this field, and few have many children"
+    )]
     Many(Box<HashMap<Box<str>, Node>>),
 }
 
@@ -158,7 +162,7 @@ impl Children {
                 (own, *node),
                 (name.into(), Node::default()),
             ]))),
-            same => same,
+            same @ (Children::One(..) | Children::Many(_)) => same,
         };
         match self {
             Children::One(_, node) => node,

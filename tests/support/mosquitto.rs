@@ -120,8 +120,10 @@ impl Mosquitto {
         // Inside a namespace made by an ordinary user, that user is root.
         let user = user.filter(|_| self.prefix.is_empty());
         let user = user.map_or_else(|| "root".to_owned(), |user| user.name);
+        // A reader of a test that is slow loses nothing: by itself mosquitto drops what is beyond a thousand.
         let mut text = format!(
             "user {user}\nlog_type all\nlog_dest stderr\nper_listener_settings true\n\
+             max_queued_messages 0\n\
              listener 0 {dir}/mqtt.sock\nallow_anonymous true\n\
              listener {} {address}\nallow_anonymous true\n",
             self.port

@@ -185,7 +185,7 @@ pub(crate) struct Lost {
     pub(crate) unspeakable: bool,
     pub(crate) undo: Vec<Undo>,
     /// Shared subscriptions that began again since: what waited in them waits there.
-    pub(crate) groups: Vec<Box<Group>>,
+    pub(crate) groups: Vec<Group>,
 }
 
 impl Connection {
@@ -339,7 +339,7 @@ impl Connection {
             match since {
                 Some(since) => {
                     since.before = change.before;
-                    lost.groups.extend(change.group);
+                    lost.groups.extend(change.group.map(|group| *group));
                 }
                 None => now.push(change),
             }

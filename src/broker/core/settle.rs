@@ -160,7 +160,7 @@ impl Core {
             if let Some(session) = session {
                 self.undo(session, lost.undo, fx);
                 for group in lost.groups {
-                    self.continue_group(*group, fx);
+                    self.continue_group(group, fx);
                 }
             }
             // §3 Errors: not safe is not acknowledged, and closed. A refused command is acknowledged,

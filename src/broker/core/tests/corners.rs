@@ -165,19 +165,15 @@ fn an_identifier_that_its_client_holds_hides_no_other_message() {
                 return;
             }
             for one in came {
-                match one {
-                    Got::Publish { id: number, payload, .. } => {
-                        if !held.contains(&number) {
-                            held.push(number);
-                            had.push(payload);
-                        }
-                        world.send(reader, &Packet::PubRec(ack(number)));
+                if let Got::Publish { id: number, payload, .. } = one {
+                    if !held.contains(&number) {
+                        held.push(number);
+                        had.push(payload);
                     }
-                    Got::PubRel(number) => {
-                        held.retain(|one| *one != number);
-                        world.send(reader, &Packet::PubComp(ack(number)));
-                    }
-                    _ => {}
+                    world.send(reader, &Packet::PubRec(ack(number)));
+                } else if let Got::PubRel(number) = one {
+                    held.retain(|one| *one != number);
+                    world.send(reader, &Packet::PubComp(ack(number)));
                 }
                 world.commit();
             }
@@ -532,7 +528,7 @@ fn the_same_from_one_client_in_one_write() {
         &b"\x40\x02\0\x01"[..],                  // PUBACK 1
         b"\xA2\x0F\0\x02\0\0\x0A$share/g/q",     // UNSUBSCRIBE
         b"\x82\x10\0\x03\0\0\x0A$share/g/q\x01", // SUBSCRIBE
-        b"\x32\x07\0\x01q\0\x04\02",             // PUBLISH "2", QoS 1
+        b"\x32\x07\0\x01q\0\x04\x002",           // PUBLISH "2", QoS 1
     ]
     .concat();
     assert!(world.feed(a, &burst));
