@@ -247,8 +247,8 @@ impl Sent {
         if permit.fresh > bound || permit.fresh_once > once {
             return Err("again, without DUP");
         }
-        // With QoS 2 it must be ended once it may have been begun (MQTT-4.3.3-7).
-        let begun = arrival.dup && arrival.qos == Qos::ExactlyOnce;
+        // What was begun is sent again (MQTT-4.4.0-1), with QoS 2 what may have been (MQTT-4.3.3-7).
+        let begun = arrival.dup && (arrival.qos == Qos::ExactlyOnce || permit.begun);
         if first && expired && !begun {
             return Err("after it expired");
         }
