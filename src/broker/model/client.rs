@@ -145,8 +145,10 @@ impl Client {
         oracle.disconnecting(self.number, bye);
         if bye == Bye::Forget {
             // §3.1.2.11.2: with an expiry of 0 both sides forget the session when the connection ends,
-            // and what was on its way with it; sent in the next session it would be another message.
+            // and what was on its way with it; sent in the next session it would be another message,
+            // and what it has begun to receive would hide another.
             self.outgoing.clear();
+            self.received.clear();
         }
         true
     }
