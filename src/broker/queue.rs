@@ -152,7 +152,7 @@ impl Queue {
                 dropped.push(waiting);
                 return dropped;
             }
-            match self.pop_oldest() {
+            match self.pop_unbegun() {
                 Some(oldest) => dropped.push(oldest),
                 None => {
                     dropped.push(waiting);
@@ -188,10 +188,15 @@ impl Queue {
         Some(waiting)
     }
 
-    /// Takes out what gives way first: the oldest that was not begun. What was is sent again, and its client may
-    /// hold its packet identifier, which would hide another message from it.
+    /// Takes out what gives way first: the oldest that was not begun, or else the oldest.
     pub(crate) fn pop_oldest(&mut self) -> Option<Waiting> {
-        let place = self.waiting.iter().position(|waiting| !waiting.is_begun()).unwrap_or(0);
+        self.pop_unbegun().or_else(|| self.pop())
+    }
+
+    /// The oldest that was not begun. What was is sent again, and its client may hold its packet identifier,
+    /// which would hide another message from it.
+    fn pop_unbegun(&mut self) -> Option<Waiting> {
+        let place = self.waiting.iter().position(|waiting| !waiting.is_begun())?;
         let waiting = self.waiting.remove(place)?;
         self.leave(&waiting);
         self.shrink();
@@ -272,6 +277,18 @@ mod tests {
         let dropped: Vec<u64> =
             (1..=4).flat_map(|seq| numbers(queue.push(message(seq, 1)))).collect();
         assert_eq!(dropped, [3, 4]);
+    }
+
+    #[test]
+    fn what_was_begun_gives_way_to_nothing_that_comes() {
+        let bounds = Bounds { count: 2, bytes: 10_000, policy: Policy::Oldest };
+        let mut queue = Queue::new(bounds, &Total::default());
+        let begun = |seq| Waiting { begun: true, ..message(seq, 1) };
+        queue.put_back([begun(1), begun(2)].into_iter());
+        assert_eq!(numbers(queue.push(message(3, 1))), [3]);
+        queue.pop();
+        queue.push(message(4, 1));
+        assert_eq!(numbers(queue.push(message(5, 1))), [4]);
     }
 
     #[test]
