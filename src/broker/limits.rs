@@ -99,6 +99,8 @@ pub(crate) struct Limits {
     /// Messages taken from a client and not acknowledged (receive maximum).
     pub(crate) receive_maximum: u16,
     pub(crate) queue: queue::Bounds,
+    /// How much of what is retained a session is given at once. Not configured: nobody loses any of it.
+    pub(crate) replay: Pace,
     /// Bytes waiting for all sessions together.
     pub(crate) queued_total: usize,
     pub(crate) sessions: usize,
@@ -123,6 +125,15 @@ pub(crate) struct Limits {
     /// What all connections may have sent of packets that are not whole, bytes. Not configured: half of what
     /// may wait for all sessions, and two of the largest packets at least; counted as `unfinished`.
     pub(crate) unfinished: usize,
+}
+
+/// How what is retained goes to a new subscription.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Messages found in one piece.
+    pub(crate) found: usize,
+    /// Messages a session may have waiting and still be given more.
+    pub(crate) waiting: usize,
 }
 
 impl Limits {
@@ -151,6 +162,7 @@ impl Limits {
                 bytes: bytes(limits.max_queued_size),
                 policy: limits.queue_policy,
             },
+            replay: Pace { found: 64, waiting: 256 },
             queued_total: bytes(limits.max_queued_total_size),
             sessions: count(limits.max_sessions),
             session_expiry_s: u32::try_from(limits.max_session_expiry.as_secs())

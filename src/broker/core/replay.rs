@@ -25,10 +25,6 @@ use crate::broker::tree::Subscriber;
 
 /// Topics looked at in one piece: a fraction of a millisecond.
 const PIECE: usize = 1000;
-/// Messages found in one piece.
-const FOUND: usize = 64;
-/// Messages a session may have waiting and still be given more.
-const ROOM: usize = 256;
 
 /// What is still to be sent for one subscription.
 #[derive(Clone, Debug)]
@@ -208,8 +204,9 @@ impl Core {
     /// A piece of one session; whether it goes on is in its row.
     fn replay_piece(&mut self, key: Key, go_on: bool, fx: &mut Effects) {
         self.replays.ready.retain(|&ready| ready != key);
+        let room = self.setting.limits.replay.waiting;
         let Some(session) = self.sessions.get(key) else { return self.replays.forget(key) };
-        if session.peer == Peer::Away || session.queue.len() >= ROOM {
+        if session.peer == Peer::Away || session.queue.len() >= room {
             return; // until it wakes
         }
         let Some(replay) = self.replays.next(key) else { return };
@@ -233,7 +230,8 @@ impl Core {
     /// One piece. Held, it waits for its commit.
     fn replay_one(&mut self, session: Key, replay: Replay, held: bool, fx: &mut Effects) {
         let Replay { filter, options, after } = replay;
-        let piece = self.retained.piece(&filter, after.as_deref(), (PIECE, FOUND), fx.now);
+        let most = (PIECE, self.setting.limits.replay.found);
+        let piece = self.retained.piece(&filter, after.as_deref(), most, fx.now);
         self.spent += piece.looked_at;
         self.deliver_kept(Subscriber { session, options }, &piece.kept, held, fx);
         if let Some(after) = piece.after

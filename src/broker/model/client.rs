@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU16;
 
-use super::oracle::{Arrival, Number, Offer, Oracle, Pending, Wish};
+use super::oracle::{Arrival, Number, Offer, Oracle, Parting, Pending, Wish};
 use super::packet::{self, Got};
 use super::script::{Bye, Keep, Profile, Testament};
 use crate::broker::slots::Key;
@@ -34,7 +34,7 @@ struct Outgoing {
 #[derive(Clone, Debug)]
 enum Asked {
     Subscribe(Wish, Pending),
-    Unsubscribe(&'static str, u32),
+    Unsubscribe(&'static str, Parting),
 }
 
 /// Its connection, both directions.
@@ -184,9 +184,9 @@ impl Client {
         if !self.open() {
             return;
         }
-        let asked = oracle.unsubscribing(self.number, filter);
+        let parting = oracle.unsubscribing(self.number, filter);
         let packet_id = self.take_id();
-        self.asked.insert(packet_id.get(), Asked::Unsubscribe(filter, asked));
+        self.asked.insert(packet_id.get(), Asked::Unsubscribe(filter, parting));
         self.push(&packet::unsubscribe(self.profile.version, filter, packet_id));
     }
 
@@ -342,10 +342,10 @@ impl Client {
             Some(Asked::Subscribe(wish, pending)) => {
                 oracle.subscribed(self.number, wish, Qos::of(code), &pending);
             }
-            Some(Asked::Unsubscribe(filter, asked)) if code < 0x80 => {
-                oracle.unsubscribed(self.number, filter, asked);
+            Some(Asked::Unsubscribe(filter, parting)) => {
+                oracle.unsubscribed(self.number, filter, parting, code < 0x80);
             }
-            Some(Asked::Unsubscribe(..)) | None => {}
+            None => {}
         }
     }
 

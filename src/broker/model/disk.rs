@@ -1,7 +1,7 @@
 //! The store as the core sees it, in virtual time: the engine of `storage` on its faulty disk, and in
 //! front of it the windows of its writer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::chance::Chance;
 use super::script::Fault;
@@ -17,6 +17,13 @@ const LOOK_MS: u64 = 1000;
 /// Operations of the disk that fail while it is broken: more than a run ever makes.
 const MANY: u64 = 400;
 
+/// A commit under way.
+struct Commit {
+    batch: Batch,
+    waiters: Vec<Ticket>,
+    done_at: u64,
+}
+
 /// The store.
 pub(super) struct Disk {
     disk: FaultyDisk,
@@ -25,20 +32,22 @@ pub(super) struct Disk {
     pending: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     waiters: Vec<Ticket>,
     commit_at: Option<u64>,
+    /// A commit takes so long, ms; what is written meanwhile waits for the next.
+    pub(super) commit_ms: u64,
+    commit: Option<Commit>,
+    /// What a disk in trouble told, until it is heard.
+    told: VecDeque<(u64, Told)>,
     look_at: Option<u64>,
     faults: Faults,
 }
 
 impl Disk {
-    pub(super) fn new() -> Disk {
-        Disk::on(FaultyDisk::new(0))
+    /// An empty one, whose commits take so long.
+    pub(super) fn new(commit_ms: u64) -> Disk {
+        Disk::with(FaultyDisk::new(0), Faults::default(), commit_ms)
     }
 
-    fn on(disk: FaultyDisk) -> Disk {
-        Disk::with(disk, Faults::default())
-    }
-
-    fn with(disk: FaultyDisk, faults: Faults) -> Disk {
+    fn with(disk: FaultyDisk, faults: Faults, commit_ms: u64) -> Disk {
         disk.schedule(faults.clone());
         Disk {
             engine: Engine::open(disk.clone(), SMALL).expect("nobody else has these files"),
@@ -46,12 +55,16 @@ impl Disk {
             pending: BTreeMap::new(),
             waiters: Vec::new(),
             commit_at: None,
+            commit_ms,
+            commit: None,
+            told: VecDeque::new(),
             look_at: None,
             faults,
         }
     }
 
-    /// Writes. While the disk is in trouble a ticket is told at once.
+    /// Writes. While the disk is in trouble a ticket is told at once, unless older rows still wait, or as late as
+    /// a commit.
     pub(super) fn write(
         &mut self,
         now: u64,
@@ -59,10 +72,16 @@ impl Disk {
         window: Window,
         ticket: Option<Ticket>,
     ) -> Option<Told> {
-        if self.engine.health() != Health::Well {
+        if self.engine.health() != Health::Well && self.commit.is_none() && self.pending.is_empty()
+        {
             let result = self.engine.apply(batch);
             self.look(now);
-            return ticket.map(|ticket| (ticket, result));
+            let told = ticket.map(|ticket| (ticket, result))?;
+            if self.commit_ms == 0 {
+                return Some(told);
+            }
+            self.told.push_back((now + self.commit_ms, told));
+            return None;
         }
         for (table, key, value) in batch.writes {
             self.pending.insert((table, key), value);
@@ -75,7 +94,9 @@ impl Disk {
 
     /// When it has something to do.
     pub(super) fn due(&self) -> Option<u64> {
-        self.commit_at.into_iter().chain(self.look_at).min()
+        let commit_at = self.commit.as_ref().map(|commit| commit.done_at).or(self.commit_at);
+        let told_at = self.told.front().map(|(at, _)| *at);
+        commit_at.into_iter().chain(told_at).chain(self.look_at).min()
     }
 
     /// Commits, or tries to be well again, when it is time for that.
@@ -85,19 +106,30 @@ impl Disk {
             self.look_at = None;
         }
         let mut told = Vec::new();
-        if self.commit_at.is_some_and(|at| at <= now) {
-            let result = self.commit();
-            told.extend(self.waiters.drain(..).map(|ticket| (ticket, result.clone())));
+        while let Some((_, one)) = self.told.pop_front_if(|(at, _)| *at <= now) {
+            told.push(one);
+        }
+        loop {
+            if let Some(commit) = self.commit.take_if(|commit| commit.done_at <= now) {
+                let result = self.engine.apply(commit.batch);
+                told.extend(commit.waiters.into_iter().map(|ticket| (ticket, result.clone())));
+            }
+            if self.commit.is_some() || self.commit_at.is_none_or(|at| at > now) {
+                break;
+            }
+            let (batch, waiters) = self.take();
+            self.commit = Some(Commit { batch, waiters, done_at: now + self.commit_ms });
         }
         self.look(now);
         told
     }
 
-    fn commit(&mut self) -> Result<(), Unsafe> {
+    /// Everything that waits.
+    fn take(&mut self) -> (Batch, Vec<Ticket>) {
         self.commit_at = None;
         let rows = std::mem::take(&mut self.pending).into_iter();
         let writes = rows.map(|((table, key), value)| (table, key, value)).collect();
-        self.engine.apply(Batch { writes })
+        (Batch { writes }, std::mem::take(&mut self.waiters))
     }
 
     fn look(&mut self, now: u64) {
@@ -144,17 +176,20 @@ impl Disk {
     /// but that it may go again at a write of the start.
     pub(super) fn crash(&mut self, chance: &mut Chance, again: Option<u32>) {
         let faults = Faults { dead_at: again.map(u64::from), ..Faults::default() };
-        *self = Disk::with(self.disk.crash(chance.next()), faults);
+        *self = Disk::with(self.disk.crash(chance.next()), faults, self.commit_ms);
     }
 
     /// Shut down in order, and opened again.
     pub(super) fn restart(&mut self) {
         self.engine.mend();
-        let _ = self.commit(); // nobody is left to be told
+        let last = [self.commit.take().map(|commit| commit.batch), Some(self.take().0)];
+        for batch in last.into_iter().flatten() {
+            let _ = self.engine.apply(batch); // nobody is left to be told
+        }
         self.engine.close();
         let faults = self.faults.clone();
         if !self.dead() {
-            *self = Disk::with(self.disk.clone(), faults);
+            *self = Disk::with(self.disk.clone(), faults, self.commit_ms);
         }
     }
 

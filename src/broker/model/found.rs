@@ -3,7 +3,7 @@
 use super::script::Step::{
     Connect, Crash, CrashAtWrite, Mend, Pass, Publish, Restart, Subscribe, Trouble,
 };
-use super::script::{Bye, Fault, Keep, Profile, Script, Step, Testament};
+use super::script::{Bye, Fault, House, Keep, Profile, Script, Step, Testament};
 use super::world;
 use crate::broker::wire::{Qos, Version};
 
@@ -16,7 +16,7 @@ const PROFILE: Profile = Profile {
 };
 
 fn plays(profiles: &[Profile], steps: &[Step]) {
-    let script = Script { profiles: profiles.to_vec(), steps: steps.to_vec() };
+    let script = Script { house: House::USUAL, profiles: profiles.to_vec(), steps: steps.to_vec() };
     assert_eq!(world::play(&script).err(), None);
 }
 
@@ -29,7 +29,7 @@ fn subscribe(client: usize, filter: &'static str, qos: Qos) -> Step {
 }
 
 fn publish(client: usize, topic: &'static str, qos: Qos, expiry_s: u32) -> Step {
-    Publish { client, topic, qos, keep: Keep::Not, expiry_s, more: false }
+    Publish { client, topic, qos, keep: Keep::Not, expiry_s }
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn seed_1569_a_topic_cleared_again_is_acknowledged_when_it_is_clear_on_disk() {
     let slow = Profile { expiry_s: 300, eager: false, ..PROFILE };
     let retained = |keep| {
         let (topic, qos) = ("b/y", Qos::AtLeastOnce);
-        Publish { client: 0, topic, qos, keep, expiry_s: 0, more: false }
+        Publish { client: 0, topic, qos, keep, expiry_s: 0 }
     };
     plays(
         &[slow],
@@ -190,7 +190,7 @@ fn seed_7052_what_expired_does_not_take_the_will_with_it() {
     let testator = Profile { version: Version::V311, room: 400, ..PROFILE };
     let mortal = |client| {
         let (topic, qos, keep) = ("s/w", Qos::ExactlyOnce, Keep::Retain);
-        Publish { client, topic, qos, keep, expiry_s: 50, more: false }
+        Publish { client, topic, qos, keep, expiry_s: 50 }
     };
     plays(
         &[testator, PROFILE],
@@ -208,14 +208,14 @@ fn seed_7052_what_expired_does_not_take_the_will_with_it() {
 
 #[test]
 fn of_a_topic_published_twice_at_once_the_last_outlives_a_kill() {
-    let retained =
-        |qos, more| Publish { client: 0, topic: "b/y", qos, keep: Keep::Retain, expiry_s: 0, more };
+    let retained = |qos| Publish { client: 0, topic: "b/y", qos, keep: Keep::Retain, expiry_s: 0 };
     plays(
         &[PROFILE],
         &[
             connect(0),
-            retained(Qos::AtMostOnce, true),
-            retained(Qos::AtLeastOnce, false),
+            Step::Burst { client: 0 },
+            retained(Qos::AtMostOnce),
+            retained(Qos::AtLeastOnce),
             Pass { ms: 300 },
             Crash { chance: 1, down_ms: 0, again: None },
         ],
@@ -498,4 +498,56 @@ fn seed_14487_a_filter_that_was_refused_and_taken_back_does_not_come_back_with_a
             publish(0, "a/y", Qos::ExactlyOnce, 0),
         ],
     );
+}
+
+#[test]
+fn seed_25_what_was_begun_gives_way_to_nothing_that_comes() {
+    let slow = Profile { eager: false, ..PROFILE };
+    let script = Script {
+        house: House { queued: 1, ..House::USUAL },
+        profiles: vec![slow, PROFILE],
+        steps: vec![
+            connect(0),
+            subscribe(0, "b/#", Qos::AtLeastOnce),
+            subscribe(0, "a/x", Qos::AtLeastOnce),
+            Pass { ms: 20 },
+            Step::Read { client: 0, packets: 4 },
+            connect(1),
+            publish(1, "b/y", Qos::ExactlyOnce, 0),
+            Pass { ms: 20 },
+            Step::Cut { client: 0 },
+            publish(1, "a/x", Qos::ExactlyOnce, 0),
+            Pass { ms: 20 },
+        ],
+    };
+    assert_eq!(world::play(&script).err(), None);
+}
+
+#[test]
+fn a_group_that_begins_anew_in_a_burst_loses_nothing_by_a_kill() {
+    let slow = Profile { eager: false, ..PROFILE };
+    let filter = "$share/one/s/#";
+    for chance in 0..32 {
+        plays(
+            &[slow, PROFILE],
+            &[
+                connect(0),
+                connect(1),
+                subscribe(0, filter, Qos::AtLeastOnce),
+                Pass { ms: 20 },
+                publish(1, "s/v", Qos::AtLeastOnce, 0),
+                Pass { ms: 20 },
+                Step::Read { client: 0, packets: 2 },
+                Step::Burst { client: 0 },
+                Step::Answer { client: 0, which: 0 },
+                Step::Unsubscribe { client: 0, filter },
+                subscribe(0, filter, Qos::AtLeastOnce),
+                Step::Burst { client: 1 },
+                publish(1, "s/v", Qos::AtLeastOnce, 0),
+                Pass { ms: 300 },
+                Step::Read { client: 0, packets: 2 },
+                Crash { chance, down_ms: 10, again: None },
+            ],
+        );
+    }
 }

@@ -12,7 +12,7 @@ use crate::broker::wire::{
 };
 
 /// The topics of the scripts; anything else is somebody else's.
-pub(super) const TOPICS: [&str; 7] = ["a/x", "a/y", "b/x", "b/y", "s/v", "s/w", "t/v"];
+pub(super) const TOPICS: [&str; 8] = ["a/x", "a/y", "a/z", "b/x", "b/y", "s/v", "s/w", "t/v"];
 
 /// A packet of the broker, as far as a client looks.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use super::world;
 pub(super) fn told(seed: u64, script: &Script) -> String {
     let least = shrunk(script);
     let mut text = format!("seed {seed}: {}\n", broken(&least).unwrap_or_default());
+    let _ = writeln!(text, "    {:?},", least.house);
     for (client, profile) in least.profiles.iter().enumerate() {
         let _ = writeln!(text, "    client {client}: {profile:?},");
     }

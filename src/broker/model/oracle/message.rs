@@ -57,6 +57,8 @@ pub(super) struct Permit {
     /// Times the application had it, and those of them with QoS 2.
     pub(super) got: u32,
     pub(super) once: u32,
+    /// Sent with this quality, and the broker knows that: it gives way to nothing.
+    stays: Qos,
     /// Copies that were released, which only the broker's RAM knows; how many a kill made it forget.
     pub(super) in_ram: u32,
     forgotten: u32,
@@ -77,6 +79,16 @@ pub(super) struct Share {
     weak: bool,
     /// Somebody left.
     pub(super) broken_up: bool,
+    /// How often somebody came or left.
+    changes: u32,
+}
+
+/// What was promised to a group before somebody left.
+#[derive(Clone, Debug)]
+pub(super) struct Before {
+    must: bool,
+    stay: Vec<Name>,
+    changes: u32,
 }
 
 /// A message and its ways.
@@ -92,6 +104,8 @@ pub(super) struct Sent {
     /// Doubts before it was sent; how often it was sent again after a newer one.
     pub(super) doubts: u32,
     pub(super) doubtful: u32,
+    /// It may have been sent again in another session than the first time, which nobody could know.
+    pub(super) astray: bool,
     /// A disk in trouble may have refused what was sent first.
     pub(super) troubled: bool,
     /// When its first copy expires, and when its last.
@@ -112,6 +126,7 @@ impl Sent {
             sends: 1,
             doubts: 0,
             doubtful: 0,
+            astray: false,
             troubled: false,
             expires,
             expires_last: expires,
@@ -155,6 +170,7 @@ impl Sent {
                 fresh_once: 0,
                 got: 0,
                 once: 0,
+                stays: Qos::AtMostOnce,
                 in_ram: 0,
                 forgotten: 0,
                 losses: life.losses,
@@ -175,6 +191,7 @@ impl Sent {
                 must: false,
                 weak: false,
                 broken_up: false,
+                changes: 0,
             });
             self.shares.len() - 1
         });
@@ -186,6 +203,7 @@ impl Sent {
     /// have sent it on with less before.
     pub(super) fn bound(&self, of: Name, qos: Qos) -> u32 {
         let live = match (self.offer.qos, qos) {
+            (Qos::ExactlyOnce, _) if self.astray => self.sends,
             (Qos::ExactlyOnce, Qos::ExactlyOnce) => self.sends.min(1),
             (Qos::ExactlyOnce, Qos::AtMostOnce | Qos::AtLeastOnce) => 1 + self.doubtful,
             (Qos::AtMostOnce | Qos::AtLeastOnce, _) => self.sends,
@@ -209,6 +227,13 @@ impl Sent {
                 && permit.qos.min(self.offer.qos) == Qos::ExactlyOnce
                 && self.shares.iter().any(|share| share.members.contains(&permit.of));
         }
+        self.forgotten_at_once();
+    }
+
+    /// Another process knows that something was begun with QoS 2 only.
+    pub(super) fn forgotten_at_once(&mut self) {
+        let weak = |permit: &&mut Permit| permit.stays < Qos::ExactlyOnce;
+        self.permits.iter_mut().filter(weak).for_each(|permit| permit.stays = Qos::AtMostOnce);
     }
 
     /// The broker sent it to a session; what is wrong with that.
@@ -224,6 +249,9 @@ impl Sent {
         let shared = !self.shares.is_empty(); // who had it before a crash is not known
         let permit = self.permit(life);
         permit.sent += 1;
+        if !shared {
+            permit.stays = permit.stays.max(arrival.qos);
+        }
         // A group's message that went out with QoS 0 may do so again after a crash, without a word.
         let silent = shared && arrival.qos == Qos::AtMostOnce;
         permit.fresh += u32::from(!arrival.dup && !silent);
@@ -261,21 +289,29 @@ impl Sent {
         Ok(())
     }
 
-    /// A session asks no more for what `gone` says.
-    pub(super) fn let_go(&mut self, of: Name, gone: impl Fn(&Permit) -> bool) {
-        for permit in self.permits.iter_mut().filter(|permit| permit.of == of && gone(permit)) {
-            permit.must = false;
+    /// A session that may have still to be sent it as retained asks for it in another way.
+    pub(super) fn asked_again(&mut self, of: Name, qos: Qos) {
+        let own = self.permits.iter_mut().find(|permit| permit.of == of && permit.kept > 0);
+        if let Some(permit) = own {
+            permit.qos = permit.qos.max(qos);
         }
+    }
+
+    /// A session asks for it no more; whether it must have come.
+    pub(super) fn let_go(&mut self, of: Name) -> bool {
+        let own = self.permits.iter_mut().find(|permit| permit.of == of);
+        own.is_some_and(|permit| std::mem::take(&mut permit.must))
     }
 
     /// A session leaves a group (`None`: all of them).
     pub(super) fn leave(&mut self, of: Name, filter: Option<&str>) {
         let had =
             self.permits.iter().any(|permit| permit.of == of && (permit.sent > 0 || permit.begun));
-        let exactly_once = self.offer.qos == Qos::ExactlyOnce;
+        // With a member that stays in its session what was sent stays, too (MQTT-3.10.4-3).
+        let its_own = self.offer.qos == Qos::ExactlyOnce || filter.is_some();
         let concerned = |share: &&mut Share| filter.is_none_or(|filter| filter == share.filter);
         for share in self.shares.iter_mut().filter(concerned) {
-            share.leave(of, had && exactly_once);
+            share.leave(of, had && its_own);
         }
     }
 
@@ -287,36 +323,61 @@ impl Sent {
         (members().filter(|permit| permit.got > 0).count(), once)
     }
 
-    /// Why it should have come, if it should have. Of groups nothing is known once one is `haunted`.
-    pub(super) fn lost(&self, now: u64, haunted: bool) -> Option<String> {
+    /// Why it should have come, if it should have. Of groups nothing is known once one is `haunted`. From
+    /// a `small` queue nothing is taken that was begun.
+    pub(super) fn lost(&self, now: u64, haunted: bool, small: bool) -> Option<String> {
         if self.fate != Fate::Acknowledged || self.expired(now) || self.offer.keep == Keep::Clear {
             return None;
         }
-        if let Some(permit) = self.permits.iter().find(|permit| permit.must && permit.got == 0) {
+        let missing = |permit: &&Permit| {
+            permit.must && permit.got == 0 && (!small || permit.stays > Qos::AtMostOnce)
+        };
+        if let Some(permit) = self.permits.iter().find(missing) {
             return Some(format!("client {} never had it", permit.of.0));
         }
-        let share = self
-            .shares
-            .iter()
-            .find(|share| !haunted && share.must && !share.weak && self.had_by(share).0 == 0)?;
+        let share = self.shares.iter().find(|share| {
+            !haunted && !small && share.must && !share.weak && self.had_by(share).0 == 0
+        })?;
         Some(format!("no member of {} ever had it", share.filter))
     }
 }
 
 impl Share {
+    /// A member is certain to be one since before the message came.
+    pub(super) fn hold(&mut self, of: Name) {
+        if !self.broken_up {
+            self.must = true;
+            self.stay.push(of);
+        }
+    }
+
+    /// What is promised now, should the next to leave not leave.
+    pub(super) fn before(&self) -> Before {
+        Before { must: self.must, stay: self.stay.clone(), changes: self.changes + 1 }
+    }
+
+    /// Whoever left did not, and nobody else came or left since.
+    pub(super) fn restore(&mut self, before: Before) {
+        if self.changes == before.changes {
+            (self.must, self.stay) = (before.must, before.stay);
+        }
+    }
+
     /// Somebody may get it, with this quality.
     pub(super) fn join(&mut self, of: Name, qos: Qos) {
+        self.changes += 1;
         self.members.push(of);
         self.weak |= qos == Qos::AtMostOnce;
     }
 
-    /// A member leaves its group. What it may have had in its hands at QoS 2 is nobody else's
-    /// (MQTT-4.8.2-5); when nobody is left that stays, nobody waits for it.
+    /// A member leaves its group. What it may have had in its hands, and keeps (with QoS 2 MQTT-4.8.2-5),
+    /// is nobody else's; when nobody is left that stays, nobody waits for it.
     fn leave(&mut self, of: Name, had: bool) {
         if !self.members.contains(&of) {
             return;
         }
         self.broken_up = true;
+        self.changes += 1;
         self.stay.retain(|other| *other != of);
         if had || self.stay.is_empty() {
             self.must = false;

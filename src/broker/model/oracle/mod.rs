@@ -24,11 +24,11 @@ use std::collections::BTreeMap;
 pub(super) use message::{Arrival, Offer};
 use message::{Fate, Sent};
 use retained::Topic;
-use session::Life;
-pub(super) use session::{Ending, Pending, Wish};
+pub(super) use session::{Ending, Parting, Pending, Wish};
+use session::{Life, Name};
 use will::Legacy;
 
-use super::script::Keep;
+use super::script::{House, Keep};
 use crate::broker::wire::Qos;
 use crate::topic::{Shared, matches};
 
@@ -50,12 +50,16 @@ pub(super) struct Oracle {
     doubts: u32,
     /// A session that was said to be gone may be a member of a group again.
     haunted: bool,
+    house: House,
+    /// Filters that an UNSUBSCRIBE was to take away which a disk in trouble refused: a kill may show
+    /// that it has it all the same.
+    doubted: Vec<(Name, &'static str)>,
     /// The first promise that was broken.
     broken: Option<String>,
 }
 
 impl Oracle {
-    pub(super) fn new(clients: usize) -> Oracle {
+    pub(super) fn new(clients: usize, house: House) -> Oracle {
         Oracle {
             now: 0,
             messages: Vec::new(),
@@ -66,6 +70,8 @@ impl Oracle {
             trouble: None,
             doubts: 0,
             haunted: false,
+            house,
+            doubted: Vec::new(),
             broken: None,
         }
     }
@@ -102,10 +108,7 @@ impl Oracle {
         message.doubts = doubts;
         message.troubled = self.trouble.is_some();
         self.messages.push(message);
-        if offer.keep != Keep::Not {
-            let kept = (offer.keep == Keep::Retain).then_some(number);
-            self.topics.entry(offer.topic).or_default().publishing(number, kept, self.now);
-        }
+        self.keep(number);
         self.offer(number, true);
         number
     }
@@ -114,12 +117,18 @@ impl Oracle {
     pub(super) fn publishing_again(&mut self, number: Number) {
         let doubt = self.doubts;
         self.messages[number].again(self.now, doubt);
+        self.keep(number);
+        self.offer(number, false);
+    }
+
+    /// A topic may hold it.
+    fn keep(&mut self, number: Number) {
         let Offer { topic, keep, .. } = self.messages[number].offer;
         if keep != Keep::Not {
             let kept = (keep == Keep::Retain).then_some(number);
             self.topics.entry(topic).or_default().publishing(number, kept, self.now);
+            self.offer_to_replays(number);
         }
-        self.offer(number, false);
     }
 
     /// The broker has certainly looked at it. What waits for the disk may still be refused.
@@ -219,14 +228,16 @@ impl Oracle {
         let (offer, by) = (message.offer, message.by.filter(|_| message.ordered));
         let (sends, whole) = (message.sends, !message.expired(self.now));
         // The disk may have refused it, and have it all the same.
-        let (troubled, refused) = (message.troubled, message.fate == Fate::Refused);
+        let refused = message.fate == Fate::Refused;
+        // What was sent first may be lost, and what is sent again come after what followed it.
+        let lossy = message.troubled || self.house.is_small();
         let permit = message.permit(life);
         permit.got += 1;
         permit.once += u32::from(arrival.qos == Qos::ExactlyOnce);
         // Order is promised per topic and quality, for what is sent the first time.
         let certain = permit.first && permit.got == 1 && permit.kept == 0 && !refused;
         let (ordered, once) =
-            (certain && (permit.must && whole && !troubled || sends == 1), permit.once);
+            (certain && (permit.must && whole && !lossy || sends == 1), permit.once);
         let ghost = life.is_ghost() || self.haunted && offer.topic.starts_with(['s', 't']);
         if let Some(by) = by.filter(|_| ordered) {
             let place = (by, offer.topic, offer.qos as u8, arrival.qos as u8);
@@ -256,7 +267,7 @@ impl Oracle {
     /// Exactly one member has a message of QoS 2.
     fn check_groups(&mut self, number: Number) {
         let message = &self.messages[number];
-        if message.offer.qos < Qos::ExactlyOnce || self.haunted {
+        if message.offer.qos < Qos::ExactlyOnce || self.haunted || message.astray {
             return;
         }
         let twice = message.shares.iter().find(|share| message.had_by(share).1 > 1);
@@ -271,7 +282,7 @@ impl Oracle {
         let life = &mut self.lives[client];
         life.kept_due.clear();
         for message in &mut self.messages {
-            message.let_go(life.name(), |_| true);
+            message.let_go(life.name());
             message.leave(life.name(), None);
         }
     }
@@ -286,6 +297,10 @@ impl Oracle {
         let known = self.trouble.unwrap_or(went);
         for topic in self.topics.values_mut() {
             topic.crashed(known);
+        }
+        self.kept_may_be_another();
+        if self.trouble.is_some() {
+            self.part_with_doubted();
         }
         for client in 0..self.lives.len() {
             self.connection_ended(client, Ending::Crash);
@@ -307,6 +322,7 @@ impl Oracle {
             self.connection_ended(client, Ending::Crash);
             self.lives[client].losses += 1; // what waits may carry DUP
         }
+        self.messages.iter_mut().for_each(Sent::forgotten_at_once);
         self.up_since = self.now;
         self.wills_crashed(self.now, self.now);
     }
@@ -322,6 +338,7 @@ impl Oracle {
         } else {
             self.messages.iter_mut().for_each(|message| message.on_disk());
             self.lives.iter_mut().for_each(Life::on_disk);
+            self.doubted.clear();
         }
     }
 
@@ -329,7 +346,7 @@ impl Oracle {
     pub(super) fn settle(&mut self) {
         let now = self.now;
         for (number, message) in self.messages.iter().enumerate() {
-            if let Some(what) = message.lost(now, self.haunted) {
+            if let Some(what) = message.lost(now, self.haunted, self.house.is_small()) {
                 let what = format!("{number} ({:?}) is lost: {what}", message.offer);
                 return self.breaks(what);
             }
@@ -337,6 +354,7 @@ impl Oracle {
         for client in 0..self.lives.len() {
             let due = self.lives[client].kept_due.first().copied();
             if let Some((number, filter)) = due
+                && !self.house.is_small()
                 && !self.messages[number].expired(now)
             {
                 let what = format!("client {client} subscribed to {filter} and never got {number}");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::message::Arrival;
+use super::message::{Arrival, Before, Sent};
 use super::{Number, Oracle, plain_match};
 use crate::broker::model::script::Bye;
 use crate::broker::wire::Qos;
@@ -33,14 +33,30 @@ pub(super) struct Subscription {
     no_local: (bool, bool),
     /// The last SUBSCRIBE or UNSUBSCRIBE of it: only its answer counts.
     asked: u32,
+    /// What is retained was asked for with it.
+    replayed: bool,
+    /// What a SUBSCRIBE before this one found retained need not come any more.
+    since: u32,
 }
 
 /// What a SUBACK will mean.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Pending {
     asked: u32,
+    /// The next message that anyone sends.
+    next: Number,
     /// Retained messages that must follow.
     due: Vec<Number>,
+}
+
+/// What an UNSUBSCRIBE ends, if it is not refused.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Parting {
+    asked: u32,
+    held: bool,
+    /// What must have come by that filter alone.
+    due: Vec<Number>,
+    of_group: Vec<(Number, Before)>,
 }
 
 /// How a connection ends.
@@ -274,6 +290,8 @@ impl Oracle {
         } else if replaced {
             self.let_go(client);
             self.lives[client].owe_nothing();
+            let own = |message: &&mut Sent| message.by.is_some_and(|(author, _)| author == client);
+            self.messages.iter_mut().filter(own).for_each(|message| message.astray = true);
         }
         // While it is connected it is there. What was before it is gone from the disk, too, unless that
         // takes nothing (design §6: the daemon runs on from RAM).
@@ -327,19 +345,34 @@ impl Oracle {
         life.asked += 1;
         let asked = life.asked;
         let own = (no_local, no_local);
-        let new = Subscription { held: false, low: qos, high: qos, no_local: own, asked };
+        let replayed = wish.kept;
+        let (held, low, high, no_local_is, since) = (false, qos, qos, own, 0);
+        let new = Subscription { held, low, high, no_local: no_local_is, asked, replayed, since };
         let subscription = life.filters.entry(filter).or_insert(new);
         subscription.asked = asked;
+        subscription.replayed |= replayed;
         subscription.low = subscription.low.min(qos);
         subscription.high = subscription.high.max(qos);
         let (certain, perhaps) = subscription.no_local;
         subscription.no_local = (certain && no_local, perhaps || no_local);
+        if self.house.goes_piece_by_piece() {
+            // What is still to be sent for it goes on as it is asked for now (MQTT-3.8.4-4).
+            if no_local || qos == Qos::AtMostOnce {
+                subscription.since = asked;
+                life.kept_due.retain(|(_, of)| *of != filter);
+            }
+            for message in
+                self.messages.iter_mut().filter(|one| plain_match(filter, one.offer.topic))
+            {
+                message.asked_again(life.name(), qos);
+            }
+        }
         if let Some(shared) = Shared::parse(filter) {
             self.joined(client, shared.filter, wish);
-            return Pending { asked, due: Vec::new() };
+            return Pending { asked, next: self.messages.len(), due: Vec::new() };
         }
         let due = if wish.kept { self.offer_kept(client, wish) } else { Vec::new() };
-        Pending { asked, due }
+        Pending { asked, next: self.messages.len(), due }
     }
 
     /// Whoever joins a group may get what waits for it.
@@ -358,18 +391,24 @@ impl Oracle {
     fn offer_kept(&mut self, client: usize, wish: Wish) -> Vec<Number> {
         let mut due = Vec::new();
         let life = &self.lives[client];
+        // Piece by piece, it goes on as what was there before when this is refused.
+        let before = life.filters.get(wish.filter).filter(|_| self.house.goes_piece_by_piece());
+        let high = before.map_or(wish.qos, |one| one.high);
         for (_, kept) in self.topics.iter().filter(|(topic, _)| matches(wish.filter, topic)) {
             let candidates = kept.candidates();
             for &number in candidates.iter().flatten() {
                 let message = &mut self.messages[number];
-                if wish.no_local && message.by.is_some_and(|(author, _)| author == client) {
+                // Piece by piece, another SUBSCRIBE may change that before it is its turn.
+                let sure = !self.house.goes_piece_by_piece();
+                if sure && wish.no_local && message.by.is_some_and(|(author, _)| author == client) {
                     continue; // MQTT-3.8.3-3, by any session of that client
                 }
                 let permit = message.permit(life);
                 permit.kept += 1;
-                permit.qos = permit.qos.max(wish.qos);
+                permit.qos = permit.qos.max(high);
                 let certain = candidates.len() == 1 && !message.expired(self.now);
-                if certain && message.offer.qos.min(wish.qos) > Qos::AtMostOnce {
+                let own = wish.no_local && message.by.is_some_and(|(author, _)| author == client);
+                if certain && !own && message.offer.qos.min(wish.qos) > Qos::AtMostOnce {
                     due.push(number);
                 }
             }
@@ -392,46 +431,132 @@ impl Oracle {
             life.discarded = None; // its row has replaced the older one
         }
         let Some(subscription) = life.filters.get_mut(wish.filter) else { return };
-        if subscription.asked != pending.asked {
+        let last = subscription.asked == pending.asked;
+        if last {
+            subscription.held = true;
+            (subscription.low, subscription.high) = (qos, qos);
+            subscription.no_local = (wish.no_local, wish.no_local);
+        }
+        if pending.asked >= subscription.since {
+            life.kept_due.extend(pending.due.iter().map(|&number| (number, wish.filter)));
+            self.kept_may_be_another();
+        }
+        if !last {
             return;
         }
-        subscription.held = true;
-        (subscription.low, subscription.high) = (qos, qos);
-        subscription.no_local = (wish.no_local, wish.no_local);
-        life.kept_due.extend(pending.due.iter().map(|&number| (number, wish.filter)));
+        self.offer_what_followed(client, wish, pending.next);
+    }
+
+    /// What anyone sends behind a SUBSCRIBE comes under it, though the SUBACK was not there yet.
+    fn offer_what_followed(&mut self, client: usize, wish: Wish, next: Number) {
+        let life = &self.lives[client];
+        let once = |message: &&mut Sent| message.ordered && message.sends == 1;
+        for message in self.messages[next..].iter_mut().filter(once) {
+            let own = message.by == Some(life.name());
+            if wish.no_local && own || wish.qos == Qos::AtMostOnce {
+                continue;
+            }
+            if plain_match(wish.filter, message.offer.topic) {
+                message.permit(life).must = true;
+            } else if message.has_share(wish.filter) {
+                message.share(wish.filter).hold(life.name());
+            }
+        }
     }
 
     /// UNSUBSCRIBE goes to the broker: what has not come by this filter alone need not come.
-    pub(in super::super) fn unsubscribing(&mut self, client: usize, filter: &'static str) -> u32 {
+    pub(in super::super) fn unsubscribing(
+        &mut self,
+        client: usize,
+        filter: &'static str,
+    ) -> Parting {
         let life = &mut self.lives[client];
         life.asked += 1;
-        let asked = life.asked;
+        let mut parting = Parting { asked: life.asked, ..Parting::default() };
         if let Some(subscription) = life.filters.get_mut(filter) {
-            subscription.held = false;
-            subscription.asked = asked;
+            parting.held = std::mem::take(&mut subscription.held);
+            subscription.since = parting.asked;
+            subscription.asked = parting.asked;
         }
         life.kept_due.retain(|(_, of)| *of != filter);
-        for message in &mut self.messages {
+        for (number, message) in self.messages.iter_mut().enumerate() {
             let topic = message.offer.topic;
             let own = message.by == Some(life.name());
-            if plain_match(filter, topic) && !life.wanted(topic, own).is_some_and(|one| one.held) {
-                message.let_go(life.name(), |_| true);
+            let still = || life.wanted(topic, own).is_some_and(|one| one.held);
+            if plain_match(filter, topic) && !still() && message.let_go(life.name()) {
+                parting.due.push(number);
             }
-            message.leave(life.name(), Some(filter));
+            if message.has_share(filter) {
+                parting.of_group.push((number, message.share(filter).before()));
+                message.leave(life.name(), Some(filter));
+            }
         }
-        asked
+        parting
     }
 
-    /// UNSUBACK.
+    /// UNSUBACK: gone, or refused.
     pub(in super::super) fn unsubscribed(
         &mut self,
         client: usize,
         filter: &'static str,
-        asked: u32,
+        parting: Parting,
+        gone: bool,
     ) {
         let life = &mut self.lives[client];
-        if life.filters.get(filter).is_some_and(|subscription| subscription.asked == asked) {
+        let asked = |subscription: &&mut Subscription| subscription.asked == parting.asked;
+        let Some(subscription) = life.filters.get_mut(filter).filter(asked) else { return };
+        if gone {
             life.filters.remove(filter);
+            return;
+        }
+        subscription.held = parting.held;
+        for number in parting.due {
+            self.messages[number].permit(life).must = true;
+        }
+        for (number, before) in parting.of_group {
+            self.messages[number].share(filter).restore(before);
+        }
+        self.doubted.push((life.name(), filter));
+    }
+
+    /// Each UNSUBSCRIBE that was refused may have reached the disk.
+    pub(super) fn part_with_doubted(&mut self) {
+        for (name, filter) in std::mem::take(&mut self.doubted) {
+            if self.lives[name.0].name() == name {
+                self.unsubscribing(name.0, filter);
+            }
+        }
+    }
+
+    /// What is retained now may be among what a subscription has still to be sent; what was retained
+    /// before is not any more.
+    pub(super) fn offer_to_replays(&mut self, number: Number) {
+        if !self.house.goes_piece_by_piece() {
+            return;
+        }
+        let topic = self.messages[number].offer.topic;
+        for life in &mut self.lives {
+            life.kept_due.retain(|(due, _)| self.messages[*due].offer.topic != topic);
+            let message = &mut self.messages[number];
+            let wanted = life.filters.iter();
+            let wanted = wanted.filter(|(filter, one)| one.replayed && plain_match(filter, topic));
+            for (_, subscription) in wanted {
+                let permit = message.permit(life);
+                permit.kept += 1;
+                permit.qos = permit.qos.max(subscription.high);
+            }
+        }
+    }
+
+    /// After a kill a topic may hold something else than what is still to be sent of it.
+    pub(super) fn kept_may_be_another(&mut self) {
+        if self.house.goes_piece_by_piece() {
+            let Oracle { lives, messages, topics, .. } = self;
+            let sure = |number: Number| {
+                let topic = topics.get(messages[number].offer.topic);
+                topic.is_some_and(|topic| topic.candidates() == [Some(number)])
+            };
+            lives.iter_mut().for_each(|life| life.kept_due.retain(|(number, _)| sure(*number)));
         }
     }
 }

@@ -145,6 +145,7 @@ impl Oracle {
                     now,
                     certain && alone,
                 );
+                self.offer_to_replays(number);
             }
             if late <= now {
                 self.wills[place].state = State::Fired { at: now };

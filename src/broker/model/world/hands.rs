@@ -30,7 +30,9 @@ impl World {
                 return self.power_cut();
             }
             let mut fx = self.fx();
-            for client in 0..self.clients.len() {
+            for client in
+                std::mem::take(&mut self.bursting).into_iter().chain(0..self.clients.len())
+            {
                 self.feed(client, &mut fx);
             }
             for op in std::mem::take(&mut self.operations) {
@@ -177,7 +179,7 @@ impl World {
     /// A new process, on what the disk has.
     pub(super) fn start(&mut self) {
         self.operations.clear();
-        self.core = super::core();
+        self.core = super::core(self.house);
         if self.disk.dead() {
             return self.power_cut(); // while the store was opened
         }

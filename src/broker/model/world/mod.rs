@@ -9,14 +9,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::client::Client;
 use super::disk::Disk;
 use super::oracle::{Number, Offer, Oracle, Wish};
-use super::script::{Bye, Profile, Script, Step};
+use super::script::{Bye, House, Profile, Script, Step};
 use crate::broker::acl::Acl;
 use crate::broker::config;
 use crate::broker::core::{Core, Effects, Origin, Setting};
 use crate::broker::identity::{Owner, Transport};
 use crate::broker::intake::Op;
-use crate::broker::limits::Limits;
+use crate::broker::limits::{Limits, Pace};
 use crate::broker::message::Now;
+use crate::broker::queue::Bounds;
 use crate::broker::wire::{Qos, Version};
 use crate::contract::Role;
 use crate::service::Stamper;
@@ -35,6 +36,9 @@ struct PowerCut {
     again: Option<u32>,
 }
 
+/// A burst is on its way no longer than that, ms.
+const TOGETHER_MS: u64 = 20;
+
 /// Everything there is in a run.
 pub(in crate::broker::model) struct World {
     now: u64,
@@ -45,14 +49,15 @@ pub(in crate::broker::model) struct World {
     operations: VecDeque<Op>,
     /// What a crash that is on its way will be like.
     armed: Option<PowerCut>,
-    /// Who has more to say at once.
-    bursting: Option<usize>,
+    house: House,
+    /// Who say something at once, in this order.
+    bursting: Vec<usize>,
     crashes: usize,
 }
 
 /// Plays a script to its end; how often the power went, or which promise was broken.
 pub(in crate::broker::model) fn play(script: &Script) -> Result<usize, String> {
-    let mut world = World::new(&script.profiles);
+    let mut world = World::new(script.house, &script.profiles);
     for step in &script.steps {
         world.step(step);
         world.verdict()?;
@@ -63,7 +68,7 @@ pub(in crate::broker::model) fn play(script: &Script) -> Result<usize, String> {
 }
 
 impl World {
-    fn new(profiles: &[Profile]) -> World {
+    fn new(house: House, profiles: &[Profile]) -> World {
         let auditor = Profile {
             version: Version::V5,
             expiry_s: 0,
@@ -74,13 +79,14 @@ impl World {
         let profiles: Vec<Profile> = profiles.iter().copied().chain([auditor]).collect();
         let mut world = World {
             now: 0,
-            core: core(),
-            disk: Disk::new(),
-            oracle: Oracle::new(profiles.len()),
+            core: core(house),
+            disk: Disk::new(house.commit_ms),
+            oracle: Oracle::new(profiles.len(), house),
             clients: (0..).zip(profiles).map(|(number, one)| Client::new(number, one)).collect(),
             operations: VecDeque::new(),
             armed: None,
-            bursting: None,
+            house,
+            bursting: Vec::new(),
             crashes: 0,
         };
         world.start();
@@ -98,8 +104,8 @@ impl World {
     }
 
     fn step(&mut self, step: &Step) {
-        let goes_on = |of: usize| matches!(*step, Step::Publish { client, .. } if client == of);
-        if self.bursting.take().is_some_and(|client| !goes_on(client)) {
+        let on_its_way = matches!(*step, Step::Pass { ms } if ms <= TOGETHER_MS);
+        if !self.bursting.is_empty() && !on_its_way && !step.goes_on(&self.bursting) {
             self.turn();
         }
         match *step {
@@ -108,21 +114,20 @@ impl World {
                 let answered = |client: &Client| client.line.as_ref().is_none_or(|line| line.open);
                 if !answered(&self.clients[client]) {
                     self.turn();
-                    self.pass(6); // it waits for the disk
+                    self.pass(6 + 2 * self.disk.commit_ms); // it waits for the disk
                 }
             }
             Step::Cut { client } => self.cut(client),
             Step::Disconnect { client, bye } => self.disconnect(client, bye),
-            Step::Publish { client, topic, qos, keep, expiry_s, more } => {
+            Step::Publish { client, topic, qos, keep, expiry_s } => {
                 let v5 = self.clients[client].profile.version == Version::V5;
                 let expiry_s = if v5 { expiry_s } else { 0 };
                 let offer = Offer { topic, qos, keep, expiry_s };
-                if more {
+                if !self.bursting.is_empty() {
                     self.clients[client].publish(offer, &mut self.oracle);
-                    self.bursting = Some(client);
-                    return; // the broker reads it together with what comes next
+                } else {
+                    self.publish(client, offer);
                 }
-                self.publish(client, offer);
             }
             Step::Subscribe { client, filter, qos, no_local, kept } => {
                 let v5 = self.clients[client].profile.version == Version::V5;
@@ -133,6 +138,7 @@ impl World {
             Step::Unsubscribe { client, filter } => {
                 self.clients[client].unsubscribe(filter, &mut self.oracle);
             }
+            Step::Burst { client } => self.bursting.push(client),
             Step::Read { client, packets } => {
                 for _ in 0..packets {
                     self.clients[client].read(&mut self.oracle);
@@ -154,7 +160,9 @@ impl World {
             }
             Step::Mend => self.mend(),
         }
-        self.turn();
+        if self.bursting.is_empty() {
+            self.turn();
+        }
     }
 
     fn connect(&mut self, client: usize, clean: bool, will: Option<super::script::Testament>) {
@@ -227,6 +235,7 @@ impl World {
     fn end(&mut self) {
         self.turn();
         self.disk.crash_in(None);
+        self.disk.commit_ms = 0;
         self.mend();
         for client in 0..self.clients.len() {
             self.connect(client, false, None);
@@ -270,12 +279,15 @@ impl World {
     }
 }
 
-fn core() -> Core {
+fn core(house: House) -> Core {
     let root = Root::default();
+    let usual = Limits::of(&config::Limits::default());
+    let queue = Bounds { count: house.queued, policy: house.policy, ..usual.queue };
+    let replay = Pace { found: house.piece, waiting: house.piece };
     Core::new(Setting {
         acl: Acl::new(root.clone(), vec![]),
         root,
-        limits: Limits { outbox: 300, ..Limits::of(&config::Limits::default()) },
+        limits: Limits { outbox: 300, queue, replay, ..usual },
         own_uid: 0,
         operators: None,
         stamper: Stamper::new("1f0c9a3e"),
