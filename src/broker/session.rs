@@ -22,6 +22,7 @@ use super::filters::Filters;
 use super::flight::Flight;
 use super::intake::Ticket;
 use super::message::Message;
+use super::notice::Drop;
 use super::principal::Principal;
 use super::promises::Promises;
 use super::queue::{Bounds, Queue, Waiting};
@@ -89,8 +90,8 @@ pub(crate) struct Session {
     pub(crate) window: usize,
     next_seq: u64,
     promises: Promises,
-    /// What expired with QoS 2 is gone from the disk when this is settled. What came after it waits: a
-    /// kill would bring it back, not known to be unsent, behind that (§4.6).
+    /// What is not to be sent any more is gone from the disk when this is settled. What came after it
+    /// waits: a kill would bring it back behind that (§4.6).
     pub(crate) gap: Option<Ticket>,
     /// The last ticket it was put down for.
     pub(crate) waits_for: Option<Ticket>,
@@ -187,11 +188,12 @@ impl Session {
         !must || !self.promises.waits(waiting.seq)
     }
 
-    /// Whether a kill could bring this message back, though it expired: with QoS 2 it is not known then
-    /// that it was not begun.
-    pub(crate) fn leaves_gap(&self, expired: &Waiting) -> bool {
-        let moved = expired.origin.as_ref().is_none_or(|origin| origin.moved);
-        self.durable_row().is_some() && expired.qos == Qos::ExactlyOnce && moved
+    /// Whether a kill could bring a message back that is not to be sent any more, behind what follows it.
+    /// What expired has expired then, too; but with QoS 2 it is not known that it was not begun.
+    pub(crate) fn leaves_gap(&self, gone: &Waiting, why: Drop) -> bool {
+        let own = gone.origin.as_ref().is_none_or(|origin| origin.moved);
+        let least = if why == Drop::Expired { Qos::ExactlyOnce } else { Qos::AtLeastOnce };
+        self.durable_row().is_some() && gone.qos >= least && own
     }
 
     /// Whether this message may be sent now, with at most so many bytes in flight.

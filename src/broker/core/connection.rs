@@ -172,8 +172,8 @@ pub(crate) struct Filters {
 pub(crate) struct Undo {
     pub(crate) filter: Box<str>,
     pub(crate) before: Option<Options>,
-    /// The shared subscription that ended with it, and what waited there.
-    pub(crate) group: Option<Box<Group>>,
+    /// The shared subscription that ended with it, under its key, and what waited there.
+    pub(crate) group: Option<Box<(Key, Group)>>,
 }
 
 /// What became of acknowledgements whose ticket failed.
@@ -243,7 +243,20 @@ impl Connection {
         size > 0
     }
 
-    /// What waits in shared subscriptions that would begin again, bytes.
+    /// Shared subscriptions that ended, and begin again if the disk does not take that.
+    pub(super) fn ended_groups(&mut self) -> impl Iterator<Item = &mut (Key, Group)> {
+        let undo = self.owed.iter_mut().flat_map(|owed| match &mut owed.answer {
+            Answer::SubAck(filters) | Answer::UnsubAck(filters) => &mut filters.undo[..],
+            Answer::PubAck(_)
+            | Answer::PubRec(_)
+            | Answer::PubRel(_)
+            | Answer::PubComp(_)
+            | Answer::ConnAck(_) => &mut [],
+        });
+        undo.filter_map(|undo| undo.group.as_deref_mut())
+    }
+
+    /// What waits in them, bytes.
     #[cfg(any(test, fuzzing))]
     pub(super) fn bytes_to_take_back(&self) -> usize {
         let undo = self.owed.iter().flat_map(|owed| match &owed.answer {
@@ -254,7 +267,7 @@ impl Connection {
             | Answer::PubComp(_)
             | Answer::ConnAck(_) => &[],
         });
-        undo.filter_map(|undo| Some(undo.group.as_ref()?.queue.bytes())).sum()
+        undo.filter_map(|undo| Some(undo.group.as_ref()?.1.queue.bytes())).sum()
     }
 
     /// Notes what it has not taken.
@@ -339,7 +352,7 @@ impl Connection {
             match since {
                 Some(since) => {
                     since.before = change.before;
-                    lost.groups.extend(change.group.map(|group| *group));
+                    lost.groups.extend(change.group.map(|ended| ended.1));
                 }
                 None => now.push(change),
             }

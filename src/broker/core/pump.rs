@@ -40,7 +40,12 @@ impl Core {
                 expired.push(gone);
                 continue;
             }
-            if session.gap.is_some() || expired.iter().any(|gone| session.leaves_gap(gone)) {
+            let gone = [(&expired, Drop::Expired), (&too_large, Drop::TooLarge)];
+            let gone = gone.into_iter().chain([(&hidden, Drop::NotReadable)]);
+            let leaves = |(all, why): (&Vec<Waiting>, Drop)| {
+                all.iter().any(|gone| session.leaves_gap(gone, why))
+            };
+            if session.gap.is_some() || gone.into_iter().any(leaves) {
                 break;
             }
             let Some(first) = session.queue.first() else { break };
@@ -98,19 +103,17 @@ impl Core {
         let told = gone.iter().filter(|waiting| !self.is_of_drops(&waiting.message)).count();
         self.counters.dropped(why, gone.len() - told);
         self.note_drops(key, why, told, fx);
-        if why == Drop::Expired {
-            self.close_gap(key, &gone, fx);
-        }
+        self.close_gap(key, &gone, why, fx);
         for waiting in gone {
             self.forget(key, waiting.seq, waiting.origin.as_deref(), fx);
         }
     }
 
-    /// What expired and might come back after a kill is gone from the disk before anything follows it.
-    fn close_gap(&mut self, key: Key, gone: &[Waiting], fx: &mut Effects) {
+    /// What might come back after a kill is gone from the disk before anything follows it.
+    fn close_gap(&mut self, key: Key, gone: &[Waiting], why: Drop, fx: &mut Effects) {
         let Some(session) = self.sessions.get(key) else { return };
         let Some(row) = session.durable_row() else { return };
-        let left = gone.iter().filter(|waiting| session.leaves_gap(waiting));
+        let left = gone.iter().filter(|waiting| session.leaves_gap(waiting, why));
         let rows =
             left.map(|waiting| (Table::Queue, super::rows::queue_key(row, waiting.seq), None));
         let before = fx.promise.batch.writes.len();

@@ -193,7 +193,7 @@ impl Core {
                     let subscriber = Subscriber { session: key, options };
                     self.place_filter(&change.filter, subscriber, fx);
                     if let Some(group) = change.group {
-                        self.continue_group(*group, fx);
+                        self.continue_group(group.1, fx);
                     }
                 }
             }

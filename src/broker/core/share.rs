@@ -59,7 +59,7 @@ impl Core {
         filter: &str,
         session: Key,
         fx: &mut Effects,
-    ) -> Option<Group> {
+    ) -> Option<(Key, Group)> {
         let (Some(shared), Some(&key)) = (Shared::parse(filter), self.group_keys.get(filter))
         else {
             self.tree.remove(filter, session);
@@ -85,7 +85,7 @@ impl Core {
             let rows = group.queue.iter().map(|waiting| group_key(&group.filter, waiting.seq));
             fx.promise.batch.writes.extend(rows.map(|row| (Table::Group, row, None)));
         }
-        Some(group)
+        Some((key, group))
     }
 
     /// One message for a group; true when it is on its way to disk.

@@ -3,6 +3,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::connection::Connection;
 use super::rows::{group_key, group_row, queue_key, queue_row};
 use super::{Core, Effects};
 use crate::broker::group::{Group, Origin};
@@ -112,7 +113,7 @@ impl Core {
         let Some(group) = self.groups.get_mut(key) else { return };
         let mut back = old.queue.retract(|_| true);
         for waiting in &mut back {
-            waiting.promised = false; // its publisher has been told, or will not be told of this one
+            waiting.promised = false; // what its publisher was told is settled: tickets are, in their order
             let Some(origin) = &mut waiting.origin else { continue };
             origin.group = key;
             if group.durable {
@@ -136,7 +137,9 @@ impl Core {
 
     /// A ticket of a group's messages is settled; what is not safe and was not sent is taken back.
     pub(super) fn settle_group(&mut self, key: Key, ticket: Ticket, safe: bool, fx: &mut Effects) {
-        let Some(group) = self.groups.get_mut(key) else { return };
+        let Some(group) = self.groups.get_mut(key) else {
+            return self.settle_ended_group(key, ticket, safe);
+        };
         let settled = group.promises.settle(ticket);
         let Some(numbers) = settled.filter(|_| !safe) else { return self.pump_group(key, fx) };
         let gone = |waiting: &Waiting| waiting.promised && numbers.contains(&waiting.seq);
@@ -146,6 +149,14 @@ impl Core {
         }
         self.disown(key, &numbers, fx);
         self.pump_group(key, fx);
+    }
+
+    /// The same for one that ended, and may begin again.
+    fn settle_ended_group(&mut self, key: Key, ticket: Ticket, safe: bool) {
+        let mut ended = self.connections.values_mut().flat_map(Connection::ended_groups);
+        let Some((_, group)) = ended.find(|(ended, _)| *ended == key) else { return };
+        let Some(numbers) = group.promises.settle(ticket).filter(|_| !safe) else { return };
+        group.queue.retract(|waiting| waiting.promised && numbers.contains(&waiting.seq));
     }
 
     /// What was refused to its publisher comes back to the group from no member: who was sent it keeps

@@ -62,6 +62,10 @@ pub(super) struct Client {
     outgoing: Vec<Outgoing>,
     /// QoS 2 identifiers whose PUBREL has not come: the application has these.
     received: BTreeMap<u16, Option<Number>>,
+    /// It has said that it forgets the session, and perhaps was not heard.
+    parted: bool,
+    /// Its session ends with its connection.
+    fleeting: bool,
     /// Messages of this connection that it has not finished.
     flying: BTreeSet<u16>,
     owed: Vec<Answer>,
@@ -80,6 +84,8 @@ impl Client {
             next_id: 1,
             outgoing: Vec::new(),
             received: BTreeMap::new(),
+            parted: false,
+            fleeting: false,
             flying: BTreeSet::new(),
             owed: Vec::new(),
             asked: BTreeMap::new(),
@@ -99,6 +105,8 @@ impl Client {
         let v5 = self.profile.version == Version::V5;
         let expiry_s = if v5 || !clean { self.profile.expiry_s } else { 0 };
         oracle.connecting(self.number, clean, expiry_s);
+        self.parted |= self.fleeting; // MQTT-3.1.2-6: the last session ended with its connection
+        self.fleeting = expiry_s == 0;
         let will = will.map(|asked| {
             let testament = Testament { delay_s: if v5 { asked.delay_s } else { 0 }, ..asked };
             (testament, oracle.bequeathing(self.number, testament))
@@ -145,10 +153,9 @@ impl Client {
         oracle.disconnecting(self.number, bye);
         if bye == Bye::Forget {
             // §3.1.2.11.2: with an expiry of 0 both sides forget the session when the connection ends,
-            // and what was on its way with it; sent in the next session it would be another message,
-            // and what it has begun to receive would hide another.
+            // and what was on its way with it; sent in the next session it would be another message.
             self.outgoing.clear();
-            self.received.clear();
+            self.parted = true;
         }
         true
     }
@@ -265,6 +272,7 @@ impl Client {
         oracle.connected(self.number, present);
         if !present {
             self.received.clear();
+            self.parted = false;
             self.outgoing.clear();
             return;
         }
@@ -300,6 +308,9 @@ impl Client {
             return;
         }
         let id = arrival.packet_id;
+        if self.parted && !arrival.dup {
+            self.received.remove(&id); // of the session that it forgot: this is another
+        }
         let in_use = self.flying.contains(&id) || self.received.contains_key(&id);
         if in_use && !arrival.dup {
             oracle.breaks(format!("client {}: {arrival:?}: identifier in use", self.number));

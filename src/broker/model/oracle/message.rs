@@ -330,7 +330,9 @@ impl Sent {
             return None;
         }
         let missing = |permit: &&Permit| {
-            permit.must && permit.got == 0 && (!small || permit.stays > Qos::AtMostOnce)
+            // What a disk in trouble refused was begun, and then sent anew.
+            let stays = permit.stays > Qos::AtMostOnce && !self.troubled;
+            permit.must && permit.got == 0 && (!small || stays)
         };
         if let Some(permit) = self.permits.iter().find(missing) {
             return Some(format!("client {} never had it", permit.of.0));

@@ -136,6 +136,7 @@ impl World {
                 self.clients[client].subscribe(wish, &mut self.oracle);
             }
             Step::Unsubscribe { client, filter } => {
+                self.sending(client);
                 self.clients[client].unsubscribe(filter, &mut self.oracle);
             }
             Step::Burst { client } => self.bursting.push(client),
