@@ -31,21 +31,17 @@ impl Core {
     }
 
     pub(super) fn pump_own(&mut self, key: Key, fx: &mut Effects) {
-        let (mut expired, mut too_large, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
+        let mut gone: Vec<(Waiting, Drop)> = Vec::new();
         loop {
             let room = self.room();
             let Some(session) = self.sessions.get_mut(key) else { break };
             // First of all: what expired must not open the way for what comes after it.
-            if let Some(gone) = session.queue.pop_expired(fx.now) {
-                expired.push(gone);
+            if let Some(expired) = session.queue.pop_expired(fx.now) {
+                gone.push((expired, Drop::Expired));
                 continue;
             }
-            let gone = [(&expired, Drop::Expired), (&too_large, Drop::TooLarge)];
-            let gone = gone.into_iter().chain([(&hidden, Drop::NotReadable)]);
-            let leaves = |(all, why): (&Vec<Waiting>, Drop)| {
-                all.iter().any(|gone| session.leaves_gap(gone, why))
-            };
-            if session.gap.is_some() || gone.into_iter().any(leaves) {
+            if session.gap.is_some() || gone.iter().any(|(one, why)| session.leaves_gap(one, *why))
+            {
                 break;
             }
             let Some(first) = session.queue.first() else { break };
@@ -55,7 +51,7 @@ impl Core {
             if session.peer != Peer::Away
                 && !self.setting.acl.may_read(&session.principal, &message.topic, audience)
             {
-                hidden.extend(session.queue.pop());
+                gone.extend(session.queue.pop().map(|hidden| (hidden, Drop::NotReadable)));
                 continue;
             }
             let open = match first.qos {
@@ -81,19 +77,19 @@ impl Core {
                     let Some(waiting) = session.queue.pop() else { break };
                     // Too large for this client: done with (MQTT-3.1.2-25).
                     let properties = &mut self.properties;
-                    too_large
-                        .extend(send_waiting(session, connection, properties, waiting, fx.now));
+                    let large = send_waiting(session, connection, properties, waiting, fx.now);
+                    gone.extend(large.map(|large| (large, Drop::TooLarge)));
                     touch(connection, connection_key, fx);
                 }
             }
             self.counters.delivered += 1;
         }
         self.replays.wake(key);
-        for (gone, why) in
-            [(expired, Drop::Expired), (too_large, Drop::TooLarge), (hidden, Drop::NotReadable)]
-        {
-            if !gone.is_empty() {
-                self.discard(key, gone, why, fx);
+        for why in [Drop::Expired, Drop::TooLarge, Drop::NotReadable] {
+            let of_it = gone.extract_if(.., |(_, of)| *of == why);
+            let of_it: Vec<Waiting> = of_it.map(|(one, _)| one).collect();
+            if !of_it.is_empty() {
+                self.discard(key, of_it, why, fx);
             }
         }
     }

@@ -551,3 +551,64 @@ fn a_group_that_begins_anew_in_a_burst_loses_nothing_by_a_kill() {
         );
     }
 }
+
+#[test]
+fn seed_36364_what_a_full_queue_dropped_does_not_come_back_behind_what_followed_it() {
+    let (fleeting, small) = (Profile { expiry_s: 0, receive_maximum: 1, ..PROFILE }, 400);
+    let will = |topic, qos, retain, delay_s| Some(Testament { topic, qos, retain, delay_s });
+    let comes = |client, clean, will| Connect { client, clean, will };
+    let keep = |client, topic, qos, keep, expiry_s| Publish { client, topic, qos, keep, expiry_s };
+    let script = Script {
+        house: House { queued: 4, commit_ms: 20, ..House::USUAL },
+        profiles: vec![
+            fleeting,
+            Profile { version: Version::V311, room: small, ..PROFILE },
+            Profile { room: 60, eager: false, ..fleeting },
+            Profile { room: small, ..fleeting },
+            Profile { receive_maximum: 3, eager: false, ..PROFILE },
+        ],
+        steps: vec![
+            connect(1),
+            comes(3, false, will("s/v", Qos::AtLeastOnce, false, 1)),
+            keep(1, "b/x", Qos::ExactlyOnce, Keep::Retain, 0),
+            subscribe(1, "a/#", Qos::ExactlyOnce),
+            Step::Disconnect { client: 1, bye: Bye::Forget },
+            connect(1),
+            Crash { chance: 9_371_171_608_509_876_062, down_ms: 0, again: None },
+            comes(3, true, will("s/w", Qos::AtMostOnce, true, 1)),
+            comes(0, false, will("s/v", Qos::AtLeastOnce, false, 60)),
+            connect(1),
+            CrashAtWrite { writes: 8, chance: 11_061_595_538_492_863_639, down_ms: 0, again: None },
+            connect(4),
+            Mend,
+            connect(3),
+            publish(0, "a/x", Qos::ExactlyOnce, 0),
+            keep(0, "a/z", Qos::AtLeastOnce, Keep::Clear, 0),
+            publish(0, "a/x", Qos::ExactlyOnce, 0),
+            publish(4, "a/x", Qos::AtLeastOnce, 0),
+            Pass { ms: 6 },
+            keep(4, "a/y", Qos::AtLeastOnce, Keep::Retain, 2),
+            Pass { ms: 6_000 },
+        ],
+    };
+    assert_eq!(world::play(&script).err(), None);
+}
+
+#[test]
+fn seed_54724_what_is_refused_while_its_group_ends_does_not_come_back_with_the_group() {
+    let filter = "$share/two/t/v";
+    let script = Script {
+        house: House { commit_ms: 3, ..House::USUAL },
+        profiles: vec![Profile { receive_maximum: 3, room: 60, eager: false, ..PROFILE }],
+        steps: vec![
+            connect(0),
+            subscribe(0, filter, Qos::ExactlyOnce),
+            Pass { ms: 6_000 },
+            Trouble { fault: Fault::Syncs },
+            publish(0, "t/v", Qos::ExactlyOnce, 0),
+            Step::Unsubscribe { client: 0, filter },
+            Pass { ms: 300 },
+        ],
+    };
+    assert_eq!(world::play(&script).err(), None);
+}
