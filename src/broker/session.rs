@@ -196,6 +196,15 @@ impl Session {
         self.durable_row().is_some() && gone.qos >= least && own
     }
 
+    /// Whether this message may go to its peer now: what a network client need not acknowledge takes no
+    /// room in flight.
+    pub(crate) fn may_go(&self, waiting: &Waiting, most: usize) -> bool {
+        match waiting.qos {
+            Qos::AtMostOnce if self.peer != Peer::Link => self.is_safe(waiting),
+            Qos::AtMostOnce | Qos::AtLeastOnce | Qos::ExactlyOnce => self.may_fly(waiting, most),
+        }
+    }
+
     /// Whether this message may be sent now, with at most so many bytes in flight.
     pub(crate) fn may_fly(&self, waiting: &Waiting, most: usize) -> bool {
         self.is_safe(waiting)

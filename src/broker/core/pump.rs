@@ -32,6 +32,7 @@ impl Core {
 
     pub(super) fn pump_own(&mut self, key: Key, fx: &mut Effects) {
         let mut gone: Vec<(Waiting, Drop)> = Vec::new();
+        let mut looked_at = 0;
         loop {
             let room = self.room();
             let Some(session) = self.sessions.get_mut(key) else { break };
@@ -40,7 +41,9 @@ impl Core {
                 gone.push((expired, Drop::Expired));
                 continue;
             }
-            if session.gap.is_some() || gone.iter().any(|(one, why)| session.leaves_gap(one, *why))
+            let new = gone[std::mem::replace(&mut looked_at, gone.len())..].iter();
+            if session.gap.is_some()
+                || new.into_iter().any(|(one, why)| session.leaves_gap(one, *why))
             {
                 break;
             }
@@ -54,12 +57,7 @@ impl Core {
                 gone.extend(session.queue.pop().map(|hidden| (hidden, Drop::NotReadable)));
                 continue;
             }
-            let open = match first.qos {
-                Qos::AtMostOnce if session.peer != Peer::Link => session.is_safe(first),
-                Qos::AtMostOnce | Qos::AtLeastOnce | Qos::ExactlyOnce => {
-                    session.may_fly(first, room.in_flight)
-                }
-            };
+            let open = session.may_go(first, room.in_flight);
             match session.peer {
                 Peer::Away => break,
                 Peer::Link if !open => break,
