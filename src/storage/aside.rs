@@ -13,7 +13,7 @@
 use std::io;
 
 use super::backend::{Backend, Overlay};
-use super::disk::{Disk, DiskFile, Draft, JOURNAL, NEW, REBUILT, TREE};
+use super::disk::{Disk, DiskFile, JOURNAL, NEW, REBUILT, TREE};
 use super::tree::{Check, Fault, Tree};
 
 /// Files set aside that are kept: enough to send one to somebody, not enough to fill a flash.
@@ -43,13 +43,9 @@ pub(super) fn open<D: Disk>(disk: &D, check: Check) -> Result<Tree, Fault> {
         Ok(1..) => {}
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Fault::Io(e)),
         Ok(0) | Err(_) => {
-            return made(disk, TREE, |tree| match disk.open_to_read(JOURNAL) {
-                // Nothing is newer: it needs no checkpoint to say so.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    tree.apply(std::iter::empty(), Some(disk.random()))
-                }
-                Ok(_) | Err(_) => Ok(()),
-            });
+            let tree = make(disk)?;
+            disk.rename(NEW, TREE).map_err(Fault::Io)?;
+            return Ok(tree);
         }
     }
     let file = disk.open(TREE).map_err(Fault::Io)?;
@@ -57,59 +53,55 @@ pub(super) fn open<D: Disk>(disk: &D, check: Check) -> Result<Tree, Fault> {
     Tree::open(Backend(file), check)
 }
 
-/// Makes a tree, fills it, and gives it a name when all of it is on the disk. After an error of that last
-/// step nobody knows which file has the name.
-fn made<D: Disk>(
-    disk: &D,
-    name: &str,
-    fill: impl FnOnce(&Tree) -> Result<(), Fault>,
-) -> Result<Tree, Fault> {
+fn make<D: Disk>(disk: &D) -> Result<Tree, Fault> {
     let _ = disk.remove(NEW); // mostly not there
-    let made = disk.open_scratch(NEW).map_err(Fault::Io).and_then(|file| {
-        let draft = Draft::new(file);
-        let tree = Tree::open(Backend(draft.clone()), Check::AfterCrash)?;
-        fill(&tree)?;
-        draft.finish().map_err(Fault::Io)?;
-        Ok(tree)
-    });
-    let named = made.and_then(|tree| {
-        disk.rename(NEW, name).map_err(Fault::Io)?;
-        Ok(tree)
-    });
-    if named.is_err() {
-        let _ = disk.remove(NEW); // or at the next start
-    }
-    named
+    Tree::open(Backend(disk.open(NEW).map_err(Fault::Io)?), Check::AfterCrash)
 }
 
 /// Puts a copy in the place of a tree that is in good order, whose own file redb would not make
 /// smaller. After an error nobody knows which of the two has the name.
 pub(super) fn anew<D: Disk>(disk: &D, old: &Tree) -> Result<Tree, Fault> {
-    made(disk, TREE, |tree| tree.copy_from(old))
+    let copied = make(disk).and_then(|tree| tree.copy_from(old).map(|()| tree));
+    let tree = match copied {
+        Ok(tree) => tree,
+        Err(fault) => {
+            let _ = disk.remove(NEW); // or at the next start
+            return Err(fault);
+        }
+    };
+    disk.rename(NEW, TREE).map_err(Fault::Io)?;
+    Ok(tree)
 }
 
 /// Sets the tree aside; another, with the rows that can be read, takes its place. Gives it and the
 /// name of the old.
 pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<(Tree, String), Fault> {
-    let tree = match copy_readable(disk) {
+    let rebuilt = match copy_readable(disk) {
         Err(fault) if fault.is_full() => {
             make_room(disk).map_err(Fault::Io)?; // files set aside earlier are worth less
             copy_readable(disk)
         }
         done => done,
-    }?;
-    Ok((tree, replace(disk).map_err(Fault::Io)?))
+    };
+    let rebuilt = rebuilt.and_then(|tree| {
+        disk.rename(NEW, REBUILT).map_err(Fault::Io)?;
+        Ok((tree, replace(disk).map_err(Fault::Io)?))
+    });
+    if rebuilt.is_err() {
+        let _ = disk.remove(NEW); // or at the next start
+    }
+    rebuilt
 }
 
 fn copy_readable<D: Disk>(disk: &D) -> Result<Tree, Fault> {
-    made(disk, REBUILT, |rebuilt| {
-        let overlay = disk.open_to_read(TREE).and_then(Overlay::over);
-        let old = overlay.ok().and_then(|overlay| Tree::open(overlay, Check::AfterCrash).ok());
-        let Some(old) = old else { return Ok(()) };
+    let rebuilt = make(disk)?;
+    let overlay = disk.open_to_read(TREE).and_then(Overlay::over);
+    let old = overlay.ok().and_then(|overlay| Tree::open(overlay, Check::AfterCrash).ok());
+    if let Some(old) = old {
         rebuilt.copy_from(&old)?;
         old.close();
-        Ok(())
-    })
+    }
+    Ok(rebuilt)
 }
 
 fn replace(disk: &impl Disk) -> io::Result<String> {

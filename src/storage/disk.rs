@@ -5,8 +5,6 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The rows: a redb database.
 pub(crate) const TREE: &str = "maestro.redb";
@@ -30,9 +28,6 @@ pub(crate) trait Disk: Debug + Send + 'static {
     /// # Errors
     /// Of kind `ResourceBusy` when another process holds the directory.
     fn open(&self, name: &str) -> io::Result<Self::File>;
-    /// The same for a file whose name a power cut may take: it is made again, or gets another name by
-    /// `rename`.
-    fn open_scratch(&self, name: &str) -> io::Result<Self::File>;
     /// Opens a file that is there, only to read it.
     fn open_to_read(&self, name: &str) -> io::Result<Self::File>;
     /// Renames, durably; what was called `to` before is gone.
@@ -63,49 +58,6 @@ pub(crate) trait DiskFile: Debug + Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
     /// Drops what is cached: after a sync that failed, reads must tell what the disk has.
     fn forget(&self);
-}
-
-/// A file in the making. Nothing of it has to survive a power cut before it gets its name, so nothing is
-/// synced before it is finished, and then all of it at once.
-#[derive(Debug)]
-pub(super) struct Draft<F> {
-    file: F,
-    finished: AtomicBool,
-}
-
-impl<F: DiskFile> Draft<F> {
-    pub(super) fn new(file: F) -> Arc<Draft<F>> {
-        Arc::new(Draft { file, finished: AtomicBool::new(false) })
-    }
-    /// All of it survives a power cut, and from now on whatever is synced.
-    pub(super) fn finish(&self) -> io::Result<()> {
-        self.finished.store(true, Relaxed);
-        self.file.sync()
-    }
-}
-
-impl<F: DiskFile> DiskFile for Arc<Draft<F>> {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(at, out)
-    }
-    fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write(at, data)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        self.file.allocate(len)
-    }
-    fn sync(&self) -> io::Result<()> {
-        if self.finished.load(Relaxed) { self.file.sync() } else { Ok(()) }
-    }
-    fn forget(&self) {
-        self.file.forget();
-    }
 }
 
 /// Writes zeros from one place to another.

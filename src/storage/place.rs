@@ -62,38 +62,9 @@ impl Place {
         Ok(())
     }
 
-    /// Opens a file to read and write, and holds the directory; whether it was made.
-    fn open_or_make(&self, name: &str) -> io::Result<(PlacedFile, bool)> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(0o600);
-        match self.file(name, &options) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            opened => {
-                let file = opened?;
-                self.hold()?;
-                return Ok((file, false));
-            }
-        }
-        self.make_directory()?;
-        let file = self.file(name, options.create(true))?;
-        self.hold()?;
-        Ok((file, true))
-    }
-
-    /// Its own name is durable, too.
-    fn make_directory(&self) -> io::Result<()> {
-        if self.directory.is_dir() {
-            return Ok(());
-        }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        let above = self.directory.parent().filter(|above| !above.as_os_str().is_empty());
-        self.sync_names(above.unwrap_or(Path::new(".")))
-    }
-
     /// Makes names durable.
-    fn sync_names(&self, directory: &Path) -> io::Result<()> {
-        self.traffic.syncs.fetch_add(1, Relaxed);
-        File::open(directory)?.sync_all()
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
     }
 }
 
@@ -101,21 +72,28 @@ impl Disk for Place {
     type File = PlacedFile;
 
     fn open(&self, name: &str) -> io::Result<PlacedFile> {
-        let (file, made) = self.open_or_make(name)?;
-        if made {
-            self.sync_names(&self.directory)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        match self.file(name, &options) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            opened => {
+                let file = opened?;
+                self.hold()?;
+                return Ok(file);
+            }
         }
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let file = self.file(name, options.create(true))?;
+        self.hold()?;
+        self.sync_names()?;
         Ok(file)
-    }
-    fn open_scratch(&self, name: &str) -> io::Result<PlacedFile> {
-        self.open_or_make(name).map(|(file, _)| file)
     }
     fn open_to_read(&self, name: &str) -> io::Result<PlacedFile> {
         self.file(name, OpenOptions::new().read(true))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         std::fs::rename(self.directory.join(from), self.directory.join(to))?;
-        self.sync_names(&self.directory)
+        self.sync_names()
     }
     fn remove(&self, name: &str) -> io::Result<()> {
         std::fs::remove_file(self.directory.join(name))

@@ -24,7 +24,7 @@ impl Reserve {
         if self.there {
             return Ok(());
         }
-        let made = disk.open_scratch(RESERVE).and_then(|file| {
+        let made = disk.open(RESERVE).and_then(|file| {
             if file.len()? != self.bytes {
                 file.set_len(0)?; // what was cut by a crash is not known to be reserved
                 file.allocate(self.bytes)?;

@@ -61,11 +61,11 @@ impl<D: Disk> Engine<D> {
         self.generation = generation.unwrap_or(replay.generation());
         let damaged = self.look_at(&bytes, end, &replay);
         drop(bytes);
-        let to_be_written_on = !damaged && generation.is_some();
-        let opened = if to_be_written_on { self.open_journal(&replay) } else { Ok(()) };
+        let opened = self.open_journal(&replay);
         self.view.replayed(replay.rows);
-        if !to_be_written_on {
-            self.journal = None; // a checkpoint begins another
+        if damaged || generation.is_none() {
+            // the journal is not to be written on, or the tree does not know it
+            self.journal = None;
             self.checkpoint(&Layer::default(), &[])?;
         }
         let whole = opened.and_then(|()| self.reserve.restore(&self.disk));

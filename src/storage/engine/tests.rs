@@ -40,16 +40,6 @@ fn a_commit_is_one_frame_and_one_sync_and_outlives_a_crash() {
 }
 
 #[test]
-fn the_first_start_syncs_its_database_once() {
-    let disk = FaultyDisk::new(1);
-    let _engine = open(&disk);
-    assert_eq!(disk.operations().syncs, 1);
-    for seed in 0..20 {
-        assert!(keys(&open(&disk.crash(seed))).is_empty());
-    }
-}
-
-#[test]
 fn what_is_put_and_removed_between_two_checkpoints_never_reaches_the_tree() {
     let disk = FaultyDisk::new(1);
     let mut engine = open(&disk);

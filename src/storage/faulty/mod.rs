@@ -210,9 +210,6 @@ impl Disk for FaultyDisk {
         };
         Ok(FaultyFile { world: self.world.clone(), file, writable: true })
     }
-    fn open_scratch(&self, name: &str) -> io::Result<FaultyFile> {
-        self.open(name)
-    }
     fn open_to_read(&self, name: &str) -> io::Result<FaultyFile> {
         let world = self.world();
         world.alive()?;
