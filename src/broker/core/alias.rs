@@ -126,7 +126,9 @@ impl Outbound {
         };
         self.properties.clear().append(publish.properties.raw()).topic_alias(alias.get());
         let short = Publish { topic, properties: self.properties.as_properties(), ..*publish };
-        if publish_size(Version::V5, &short) > max_packet {
+        // What no packet holds is as large as a limit can be where addresses have 32 bits.
+        let bytes = publish_size(Version::V5, &short);
+        if bytes > max_packet || bytes == usize::MAX {
             return send(publish); // not even the assignment fits; perhaps it does plain
         }
         send(&short);
