@@ -144,8 +144,8 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Reads the file's bytes. `generation`: what the tree says; `None`: the tree is new, whatever the
-    /// journal has is all there is.
+    /// Reads the file's bytes. `generation`: what the tree says; `None`: it is new or cannot tell,
+    /// whatever the journal has is all there is.
     pub(super) fn of(bytes: &[u8], generation: Option<u64>) -> Replay {
         let first = Frame::decode(bytes).filter(|frame| frame.previous == frame.generation);
         let of_chain = first.map(|frame| frame.generation);

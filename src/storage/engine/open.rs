@@ -75,7 +75,9 @@ impl<D: Disk> Engine<D> {
         Ok(())
     }
 
-    /// What the tree says of the journal; `None`: nothing that counts.
+    /// What the tree says of the journal, be it made anew: a rebuilt one has the old one's row. A journal
+    /// of an older generation has nothing that is not in the tree, mostly newer. `None`: the tree cannot
+    /// tell, and whatever the journal has is all there is.
     fn open_tree(&mut self) -> Result<Option<u64>, Fault> {
         let suspected = self.disk.names(SUSPECT).is_ok_and(|names| !names.is_empty());
         let check = if suspected { Check::Everything } else { Check::AfterCrash };
@@ -86,23 +88,21 @@ impl<D: Disk> Engine<D> {
             generation = self.reopen(Check::Everything).and_then(|()| self.told_generation());
         }
         match generation {
-            Ok(generation) if self.notice.is_none() => {
-                self.notice = before;
-                return Ok(generation);
-            }
-            Ok(_) => {}
-            Err(fault @ Fault::Io(_)) if !fault.is_eio() => return Err(fault),
-            Err(fault) => {
-                self.view.release();
-                let tree = self.rebuild(&fault);
-                let failed = tree.as_ref().err().map(ToString::to_string);
-                self.view.settle(tree.ok());
-                if let Some(failed) = failed {
-                    return Err(Fault::Io(io::Error::other(failed)));
-                }
-            }
+            Err(fault @ Fault::Corrupt(_)) => generation = self.rebuilt(&fault),
+            Err(fault) if fault.is_eio() => generation = self.rebuilt(&fault),
+            Err(_) | Ok(_) => {}
         }
-        Ok(None) // made anew: whatever the journal has is all there is
+        self.notice = self.notice.take().or(before);
+        generation
+    }
+
+    fn rebuilt(&mut self, fault: &Fault) -> Result<Option<u64>, Fault> {
+        self.view.release();
+        let rebuilt = self.rebuild(fault);
+        let (tree, done) =
+            rebuilt.map_or_else(|fault| (None, Err(fault)), |tree| (Some(tree), Ok(())));
+        self.view.settle(tree);
+        done.and_then(|()| self.told_generation())
     }
 
     fn told_generation(&self) -> Result<Option<u64>, Fault> {

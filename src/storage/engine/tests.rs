@@ -174,6 +174,22 @@ fn a_corrupt_tree_is_made_anew_from_its_readable_rows_and_the_journal() {
 }
 
 #[test]
+fn a_tree_that_is_made_anew_is_not_older_than_the_frames_of_its_last_generation_but_one() {
+    let disk = FaultyDisk::new(1);
+    let mut engine = open(&disk);
+    engine.apply(put(1, 10)).unwrap();
+    let large = SMALL.journal.hard_bytes.try_into().unwrap();
+    engine.apply(put(1, large)).unwrap(); // no room in the journal, whose frame is now an old one
+    let disk = disk.crash(1);
+    let next = disk.operations().syncs;
+    disk.schedule(Faults { failing_syncs: vec![next, next + 1], ..Faults::default() });
+    let engine = open(&disk);
+    assert_eq!(engine.trouble().unwrap().code, "storage.corrupt", "it is made anew");
+    let found = engine.read(Table::Queue, &1_u32.to_be_bytes());
+    assert_eq!(found.map(|value| value.len()), Some(large));
+}
+
+#[test]
 fn a_file_that_was_full_once_is_small_again_after_a_rest_and_a_kill_at_any_write_of_it_loses_nothing()
  {
     let disk = FaultyDisk::new(1);
