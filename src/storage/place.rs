@@ -82,7 +82,7 @@ impl Disk for Place {
                 return Ok(file);
             }
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        make_durably(&self.directory)?;
         let file = self.file(name, options.create(true))?;
         self.hold()?;
         self.sync_names()?;
@@ -156,6 +156,21 @@ impl DiskFile for PlacedFile {
     fn forget(&self) {
         let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }
+}
+
+/// Makes a directory, and those above it, whose names outlive a power cut, too.
+fn make_durably(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let above = match directory.parent() {
+        None => Path::new("/"),
+        Some(here) if here.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+    };
+    make_durably(above)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?; // another may be faster
+    File::open(above)?.sync_all()
 }
 
 /// Who holds the lock, as words for the end of a sentence.
