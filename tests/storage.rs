@@ -184,13 +184,14 @@ fn two_daemons_cannot_have_one_store() {
 fn what_would_wait_in_ram_without_bound_is_refused() {
     let store = Store::open(tempfile::tempdir().unwrap().path()).unwrap();
     // What finds little is taken whatever its size; these come faster than any disk takes them.
-    let refused = (0..100_u32).any(|n| {
+    let refused = (0..100_u32).find(|n| {
         let (told, heard) = mpsc::channel();
         let batch = Batch::default().put(Table::Queue, n.to_be_bytes(), vec![0; 9_000_000]);
         store.write(batch, Window::Background, move |verdict| drop(told.send(verdict)));
         matches!(heard.try_recv(), Ok(Err(refusal)) if refusal.code == "storage.busy")
     });
-    assert!(refused, "900 MB are taken");
+    let refused = refused.expect("900 MB are not taken");
+    assert_eq!(store.read(Table::Queue, &refused.to_be_bytes()), None);
 }
 
 #[test]
