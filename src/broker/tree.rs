@@ -40,16 +40,20 @@ struct Node {
 }
 
 /// The children that have names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Children {
-    #[default]
-    None,
-    One(Box<str>, Box<Node>),
+    Few(Option<(Box<str>, Box<Node>)>),
     #[expect(
         clippy::box_collection,
         reason = "every node has this field, and few have many children"
     )]
     Many(Box<HashMap<Box<str>, Node>>),
+}
+
+impl Default for Children {
+    fn default() -> Children {
+        Children::Few(None)
+    }
 }
 
 /// Who stands at a filter.
@@ -141,58 +145,52 @@ enum Who {
 impl Children {
     fn get(&self, name: &str) -> Option<&Node> {
         match self {
-            Children::None => None,
-            Children::One(own, node) => (**own == *name).then_some(&**node),
+            Children::Few(only) => {
+                only.as_ref().filter(|(own, _)| **own == *name).map(|(_, node)| &**node)
+            }
             Children::Many(all) => all.get(name),
         }
     }
 
     fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
         match self {
-            Children::None => None,
-            Children::One(own, node) => (**own == *name).then_some(&mut **node),
+            Children::Few(only) => {
+                only.as_mut().filter(|(own, _)| **own == *name).map(|(_, node)| &mut **node)
+            }
             Children::Many(all) => all.get_mut(name),
         }
     }
 
     fn get_or_make(&mut self, name: &str) -> &mut Node {
-        *self = match std::mem::take(self) {
-            Children::None => Children::One(name.into(), Box::default()),
-            Children::One(own, node) if *own != *name => Children::Many(Box::new(HashMap::from([
-                (own, *node),
-                (name.into(), Node::default()),
-            ]))),
-            same @ (Children::One(..) | Children::Many(_)) => same,
-        };
+        if let Children::Few(only) = self
+            && let Some((own, node)) = only.take_if(|(own, _)| **own != *name)
+        {
+            *self = Children::Many(Box::new(HashMap::from([(own, *node)])));
+        }
         match self {
-            Children::One(_, node) => node,
+            Children::Few(only) => &mut only.get_or_insert_with(|| (name.into(), Box::default())).1,
             Children::Many(all) => all.entry(name.into()).or_default(),
-            Children::None => unreachable!("there is one now"),
         }
     }
 
     fn remove(&mut self, name: &str) {
-        *self = match std::mem::take(self) {
-            Children::None | Children::One(..) => Children::None,
-            Children::Many(mut all) => {
+        match self {
+            Children::Few(only) => *only = None,
+            Children::Many(all) => {
                 all.remove(name);
-                match all.len() {
+                if all.len() == 1 {
                     // The table is given back.
-                    1 => all
-                        .into_iter()
-                        .next()
-                        .map_or(Children::None, |(own, node)| Children::One(own, Box::new(node))),
-                    _ => Children::Many(all),
+                    let last = all.drain().next().map(|(own, node)| (own, Box::new(node)));
+                    *self = Children::Few(last);
                 }
             }
-        };
+        }
     }
 
     #[cfg(any(test, fuzzing))]
     fn each(&self, mut found: impl FnMut(&str, &Node)) {
         match self {
-            Children::None => {}
-            Children::One(own, node) => found(own, node),
+            Children::Few(only) => only.iter().for_each(|(own, node)| found(own, node)),
             Children::Many(all) => all.iter().for_each(|(own, node)| found(own, node)),
         }
     }
@@ -264,7 +262,7 @@ impl Node {
     }
 
     fn is_empty(&self) -> bool {
-        matches!(self.children, Children::None)
+        matches!(self.children, Children::Few(None))
             && self.any.is_none()
             && self.here.is_none()
             && self.below.is_none()
