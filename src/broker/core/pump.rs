@@ -41,10 +41,8 @@ impl Core {
                 gone.push((expired, Drop::Expired));
                 continue;
             }
-            let new = gone[std::mem::replace(&mut looked_at, gone.len())..].iter();
-            if session.gap.is_some()
-                || new.into_iter().any(|(one, why)| session.leaves_gap(one, *why))
-            {
+            let new = &gone[std::mem::replace(&mut looked_at, gone.len())..];
+            if session.gap.is_some() || new.iter().any(|(one, why)| session.leaves_gap(one, *why)) {
                 break;
             }
             let Some(first) = session.queue.first() else { break };
